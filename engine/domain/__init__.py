@@ -1,0 +1,1 @@
+"""Values of the trading domain: no input/output, no clock, no asyncio."""

@@ -1,0 +1,115 @@
+"""One frozen dataclass per event that is not a tick result.
+
+The signal topics carry the tick results of `engine.domain.signals`; the error topics carry
+exceptions (`engine.domain.errors.RunError`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.domain.signals import Mode, RunKey, SignalRow
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A run ended by itself or after a stop; published exactly once per run."""
+
+    key: RunKey
+    symbol: str
+    strategy_name: str
+    exchange_name: str
+    frame_name: str
+    backtest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestProgress:
+    """How far a backtest is; ``progress`` is 0 to 1 (times 100 for percent)."""
+
+    key: RunKey
+    symbol: str
+    strategy_name: str
+    exchange_name: str
+    frame_name: str
+    processed_frames: int
+    total_frames: int
+    progress: float
+    when: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A position reached a milestone: ``level`` (10..100) percent of the path to TP or SL.
+
+    Attributes:
+        side: ``profit`` towards take-profit, ``loss`` towards stop-loss.
+        data: the position's row.
+        current_price: the VWAP that reached it.
+        timestamp: instant in ms UTC.
+    """
+
+    side: Literal["profit", "loss"]
+    key: RunKey
+    symbol: str
+    strategy_name: str
+    exchange_name: str
+    data: SignalRow
+    current_price: float
+    level: int
+    backtest: bool
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRejection:
+    """A risk profile refused a signal; ``comment`` is the note of the validation that refused."""
+
+    key: RunKey
+    risk_name: str
+    symbol: str
+    strategy_name: str
+    exchange_name: str
+    pending_signal: SignalRow
+    current_price: float
+    active_position_count: int
+    comment: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How long a piece of work took. ``timestamp`` and ``previous_timestamp`` are wall clock ms."""
+
+    timestamp: float
+    previous_timestamp: float | None
+    metric_type: str
+    duration: float
+    strategy_name: str
+    exchange_name: str
+    symbol: str
+    backtest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceChanged:
+    """A run changed its status: ``idle | running | stopping | done | failed``."""
+
+    instance_id: str
+    key: RunKey
+    status: str
+    mode: Mode
+    when: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataStatus:
+    """Live data of one symbol became late (``stale=True``) or arrived again."""
+
+    exchange_name: str
+    symbol: str
+    stale: bool
+    newest_close: int | None
+    when: int

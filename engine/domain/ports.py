@@ -1,0 +1,59 @@
+"""What the engine asks of the outside world: the protocols that adapters fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from engine.domain.bars import Candle, Candles
+
+CandleRows: TypeAlias = Candles | Sequence[Candle | Sequence[float] | Mapping[str, Any]]
+"""What an exchange may return: `Candles`, or rows as `Candle`, ``[ms, o, h, l, c, v]``, mapping."""
+
+
+@runtime_checkable
+class Exchange(Protocol):
+    """A market data source. All methods are called on the engine's loop.
+
+    ``get_candles`` returns up to ``limit`` bars of ``interval`` whose open time is at or after
+    ``since``, oldest first, and never blocks the loop for long.
+    """
+
+    def get_candles(
+        self, symbol: str, interval: str, since: datetime, limit: int
+    ) -> CandleRows | Awaitable[CandleRows]:
+        """Bars from ``since`` on; fewer than ``limit`` where there are no more."""
+        ...
+
+    def format_price(self, symbol: str, price: float) -> str:
+        """A price in the exchange's precision."""
+        ...
+
+    def format_quantity(self, symbol: str, quantity: float) -> str:
+        """A quantity in the exchange's precision."""
+        ...
+
+    def intervals(self) -> frozenset[str]:
+        """Interval names this exchange serves itself; others are resampled from 1m."""
+        ...
+
+    def symbols(self) -> Sequence[str] | Awaitable[Sequence[str]]:
+        """Symbols that can be asked for; empty when the exchange cannot tell."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and files."""
+        ...
+
+
+class Clock(Protocol):
+    """Where the time of a live run comes from."""
+
+    def now(self) -> int:
+        """The present instant, ms UTC."""
+        ...
+
+    async def sleep_until(self, instant: int) -> None:
+        """Return when ``now() >= instant``."""
+        ...
