@@ -65,6 +65,27 @@ class Columns(NamedTuple):
     volume: Floats
 
 
+def select(columns: Columns, index: slice | Bools | Ints) -> Columns:
+    """The chosen rows of all six columns (a slice gives views)."""
+    c = columns
+    return Columns(
+        c.timestamp[index], c.open[index], c.high[index], c.low[index], c.close[index],
+        c.volume[index],
+    )  # fmt: skip
+
+
+def concat(parts: Sequence[Columns]) -> Columns:
+    """Rows of several column sets, one after the other."""
+    return Columns(
+        np.concatenate([part.timestamp for part in parts]),
+        np.concatenate([part.open for part in parts]),
+        np.concatenate([part.high for part in parts]),
+        np.concatenate([part.low for part in parts]),
+        np.concatenate([part.close for part in parts]),
+        np.concatenate([part.volume for part in parts]),
+    )
+
+
 def _read_only(values: Floats | Sequence[float], size: int) -> Floats:
     column: Floats = np.asarray(values, dtype=np.float64).view()
     if column.shape != (size,):
@@ -140,10 +161,7 @@ class Candles(Sequence[Candle]):
 
     def columns(self) -> Columns:
         """The six columns of this window, as views."""
-        cut, c = slice(self._start, self._stop), self._columns
-        return Columns(
-            c.timestamp[cut], c.open[cut], c.high[cut], c.low[cut], c.close[cut], c.volume[cut]
-        )
+        return select(self._columns, slice(self._start, self._stop))
 
     def __len__(self) -> int:
         return self._stop - self._start
@@ -158,13 +176,7 @@ class Candles(Sequence[Candle]):
             start, stop, step = index.indices(size)
             if step == 1:
                 return Candles(self._columns, self._start + start, self._start + max(start, stop))
-            c = self.columns()
-            return Candles(
-                Columns(
-                    c.timestamp[index], c.open[index], c.high[index], c.low[index],
-                    c.close[index], c.volume[index],
-                )
-            )  # fmt: skip
+            return Candles(select(self.columns(), index))
         if not -size <= index < size:
             raise IndexError(f"candle {index} of {size}")
         at = self._start + (index if index >= 0 else size + index)

@@ -95,7 +95,6 @@ class RunError(EngineError):
         mode, symbol, strategy_name, exchange_name, frame_name: the run it happened in ("" where
             there is none).
         when: the engine instant in ms UTC, or None outside of an instant.
-        traceback: the formatted traceback of the cause.
     """
 
     def __init__(
@@ -119,6 +118,10 @@ class RunError(EngineError):
         self.exchange_name = exchange_name
         self.frame_name = frame_name
         self.when = when
-        self.traceback = "".join(format_exception(cause))
         text = str(cause) if isinstance(cause, EngineError) else f"{type(cause).__name__}: {cause}"
         super().__init__(text)
+
+    @property
+    def traceback(self) -> str:
+        """The formatted traceback of the cause (made on demand, it is not cheap)."""
+        return "".join(format_exception(self.cause))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from engine.domain.bars import Candle, Candles
+from engine.domain.changes import Change, StoredState
 
 CandleRows: TypeAlias = Candles | Sequence[Candle | Sequence[float] | Mapping[str, Any]]
 """What an exchange may return: `Candles`, or rows as `Candle`, ``[ms, o, h, l, c, v]``, mapping."""
@@ -56,4 +58,37 @@ class Clock(Protocol):
 
     async def sleep_until(self, instant: int) -> None:
         """Return when ``now() >= instant``."""
+        ...
+
+    @property
+    def speed(self) -> float:
+        """Engine seconds per wall second; 0 for a clock that is driven by its users."""
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """Code inside must finish before simulated time may move on."""
+        ...
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Inside `working`: this task waits for another one, time may move."""
+        ...
+
+
+class Store(Protocol):
+    """Where live state is kept. Each `commit` is one transaction: all of it or nothing."""
+
+    async def open(self) -> None:
+        """Make the store ready for use."""
+        ...
+
+    async def load(self) -> StoredState:
+        """Everything kept."""
+        ...
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Apply changes in order, all or none; when this returns they are durable."""
+        ...
+
+    async def close(self) -> None:
+        """Finish pending work and release the file."""
         ...

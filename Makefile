@@ -1,0 +1,53 @@
+# make run    opens the demo          make lint   style, types, import rules
+# make test   runs every test         make bench  measures speed
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+# More arguments for pytest: make test PYTEST="-k deck"
+PYTEST ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: run test lint format bench dev clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.installed
+	$(BIN)/signaldeck demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One process and nothing beside it: two measurements at once disturb each other.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/benchmarks -p no:xdist -s $(PYTEST)
+
+dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "signaldeck needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Stamp files: installing again is due only when what is to be installed has changed.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,192 @@
+"""The Textual application: modes, the keys that work everywhere, and the way to the engine's host.
+
+It holds no data of its own. Snapshots come from the host and go to the screens; commands go from
+the screens to the host; a notice becomes a toast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import BindingType
+
+from console.keymap import bind
+from console.messages import DeckChanged, EngineFailed, HostPort, Notice
+from console.notices import Changed, HostEvent
+from console.notices import EngineFailed as EngineFailedEvent
+from console.notices import Notice as NoticeEvent
+from console.palette import ActionCommands, ThemeCommands
+from console.themes import THEMES
+from screens.backtests import BacktestsScreen
+from screens.base import Follower
+from screens.context import ScreenContext
+from screens.deck import DeckScreen
+from screens.help import HelpDialog
+from screens.new_run import NewRunForm, StartedRun
+from screens.quit import DrainDialog, quit_dialog
+from screens.text import clean
+from screens.toasts import ToastQueue, ToastText
+
+
+class SignaldeckApp(App[None]):
+    """The console.
+
+    Args:
+        host: the engine's host, started.
+        frozen_clock: replaces the monotonic clock, so that a test's screens stand still.
+        theme: name of a registered theme; None takes the dark one.
+        keymap: key ids (`console.keymap`) to other keys.
+    """
+
+    TITLE = "signaldeck"
+    CSS_PATH = "../screens/app.tcss"
+    DEFAULT_MODE = "deck"
+    COMMANDS: ClassVar = {ActionCommands, ThemeCommands}
+    NOTIFICATION_TIMEOUT = 5
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("run.new", "new_run"),
+        bind("help", "help"),
+        bind("palette", "command_palette"),
+        bind("quit", "quit"),
+        bind("quit.always", "quit", show=False),
+        bind("mode.deck", "go('deck')"),
+        bind("mode.backtests", "go('backtests')"),
+    ]
+
+    def __init__(
+        self,
+        host: HostPort,
+        *,
+        frozen_clock: Callable[[], float] | None = None,
+        theme: str | None = None,
+        keymap: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.host = host
+        self.context = ScreenContext(host, frozen_clock or monotonic)
+        self.animation_level = "none"
+        self._toasts = ToastQueue()
+        self._deck: DeckScreen | None = None
+        self._backtests: BacktestsScreen | None = None
+        self.add_mode("deck", self._make_deck)
+        self.add_mode("backtests", self._make_backtests)
+        for known in THEMES:
+            self.register_theme(known)
+        self.theme = THEMES[0].name if theme is None else theme
+        if keymap:
+            self.set_keymap(keymap)
+
+    def _make_deck(self) -> DeckScreen:
+        self._deck = DeckScreen(self.context)
+        return self._deck
+
+    def _make_backtests(self) -> BacktestsScreen:
+        self._backtests = BacktestsScreen(self.context)
+        return self._backtests
+
+    def on_mount(self) -> None:
+        """Listen to the host; look for gathered notices twice a second."""
+        self.host.set_listener(self._from_engine)
+        self.set_interval(0.5, self._tell_gathered)
+
+    def on_unmount(self) -> None:
+        """Leave the host alone."""
+        self.host.set_listener(None)
+
+    # From the host
+
+    def _from_engine(self, event: HostEvent) -> None:
+        """Turn what the engine's thread says into a message; `post_message` is thread-safe."""
+        match event:
+            case Changed(versions):
+                self.post_message(DeckChanged(versions))
+            case NoticeEvent(entry):
+                self.post_message(Notice(entry))
+            case EngineFailedEvent(message):
+                self.post_message(EngineFailed(message))
+
+    def on_deck_changed(self) -> None:
+        """Let the screens of this mode draw what moved; the others catch up when they resume."""
+        for screen in self.screen_stack:
+            if isinstance(screen, Follower):
+                screen.follow()
+
+    def on_notice(self, message: Notice) -> None:
+        """Show a toast, now or gathered with others."""
+        self._toast(self._toasts.offer(message.entry, self.context.clock()))
+
+    def on_engine_failed(self, message: EngineFailed) -> None:
+        """Nothing on screen is live any more: say so until it is read."""
+        self.notify(
+            f"{clean(message.error)}\nNo run is watched any more. Quit with q and start again.",
+            title="THE ENGINE HAS FAILED",
+            severity="error",
+            timeout=3600,
+            markup=False,
+        )
+
+    def _tell_gathered(self) -> None:
+        self._toast(self._toasts.due(self.context.clock()))
+
+    def _toast(self, text: ToastText | None) -> None:
+        if text is not None:
+            self.notify(text.message, title=text.title, severity=text.severity, markup=False)
+
+    # Keys that work everywhere
+
+    def action_go(self, mode: str) -> None:
+        """Switch to a mode."""
+        self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Show the keys of the screen."""
+        self.push_screen(HelpDialog(self.screen.active_bindings))
+
+    def action_new_run(self) -> None:
+        """Open the New-run form, for the kind of run the screen is about."""
+        kind = "backtest" if self.current_mode == "backtests" else "live"
+        self.push_screen(NewRunForm(self.context, kind), self._started)
+
+    def _started(self, run: StartedRun | None) -> None:
+        """Go where the new run is to be seen."""
+        if run is None:
+            return
+        if run.kind == "backtest":
+            self.switch_mode("backtests")
+            if self._backtests is not None:
+                self._backtests.call_after_refresh(self._backtests.select_run, run.run_id)
+        else:
+            self.switch_mode("deck")
+            if self._deck is not None:
+                self._deck.call_after_refresh(self._deck.select_run, run.run_id)
+        self.notify(clean(run.sentence), title="started", timeout=3, markup=False)
+
+    async def action_quit(self) -> None:
+        """Ask, then leave; with live runs also offer to drain first."""
+        if not any(screen.id == "quit" for screen in self.screen_stack):
+            self._leave()
+
+    @work
+    async def _leave(self) -> None:
+        answer = await self.push_screen_wait(quit_dialog(self.context.snapshot))
+        if answer == "stay":
+            return
+        if answer == "drain":
+            await self.push_screen_wait(DrainDialog(self.context))
+        else:
+            await self._close_host()
+        self.exit()
+
+    async def _close_host(self) -> None:
+        try:
+            await asyncio.wrap_future(self.host.begin_shutdown(drain=False))
+        except Exception as error:
+            # The interface ends in any case; what went wrong is the last thing it says.
+            self.log.error(error)
+
+

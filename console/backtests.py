@@ -1,0 +1,143 @@
+"""Backtests started in the console: from the queue through a worker process to a result.
+
+Every change of a backtest is a new frozen `BacktestView` handed to the read model. All methods run
+on the engine's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from console.views import BacktestView, RunRequest
+from engine.domain.errors import EngineError, RunStateError
+from engine.jobs import BacktestJob
+from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
+
+Put = Callable[[BacktestView], None]
+_log = logging.getLogger("signaldeck.backtests")
+_ENDED = ("done", "stopped", "failed")
+
+
+@dataclass(slots=True)
+class _Entry:
+    request: RunRequest
+    run: WorkerRun
+    view: BacktestView
+    task: asyncio.Task[None] | None = None
+    first: tuple[float, int] | None = None
+
+
+class BacktestDesk:
+    """The backtests of this session.
+
+    Args:
+        pool: where they run.
+        put: called with every new view.
+        now: the engine clock, ms UTC.
+    """
+
+    def __init__(self, pool: WorkerPool, put: Put, now: Callable[[], int]) -> None:
+        self._pool = pool
+        self._put = put
+        self._now = now
+        self._entries: dict[str, _Entry] = {}
+
+    @property
+    def active(self) -> int:
+        """Backtests queued or running."""
+        return sum(entry.view.status not in _ENDED for entry in self._entries.values())
+
+    def knows(self, run_id: str) -> bool:
+        """Whether a run id is that of a backtest."""
+        return run_id in self._entries
+
+    def request_of(self, run_id: str) -> RunRequest:
+        """What a backtest was started with."""
+        return self._entries[run_id].request
+
+    def start(self, request: RunRequest, job: BacktestJob) -> str:
+        """Queue a backtest and answer its run id."""
+        run_id = f"backtest-{len(self._entries) + 1}"
+        view = BacktestView(
+            run_id=run_id,
+            strategy_name=job.strategy_name,
+            symbol=job.symbol,
+            exchange_name=job.exchange_name,
+            frame_interval=job.frame_interval,
+            frame_start=job.frame_start,
+            frame_end=job.frame_end,
+            status="queued",
+        )
+        run = self._pool.submit(job, lambda progress: self._progress(run_id, progress))
+        entry = self._entries[run_id] = _Entry(request, run, view)
+        self._put(view)
+        entry.task = asyncio.create_task(self._finish(entry), name=run_id)
+        return run_id
+
+    def stop(self, run_id: str) -> str:
+        """Ask a backtest to stop; what it holds is followed to its close first."""
+        entry = self._entries[run_id]
+        if entry.view.status in _ENDED:
+            raise RunStateError(f"{run_id} has already ended ({entry.view.status})")
+        entry.run.stop()
+        self._set(entry, status="stopping")
+        return f"{run_id} is stopping: what it holds is followed to its close"
+
+    async def close(self) -> None:
+        """End every backtest now; their workers end with the pool."""
+        tasks = [entry.task for entry in self._entries.values() if entry.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._pool.close()
+
+    def _progress(self, run_id: str, progress: WorkerProgress) -> None:
+        entry, clock = self._entries.get(run_id), time.monotonic()
+        if entry is None or entry.view.status in _ENDED:
+            return
+        if entry.first is None:
+            entry.first = (clock, progress.processed)
+        since, done = entry.first
+        rate = eta = None
+        if clock > since and progress.processed > done:
+            rate = (progress.processed - done) / (clock - since)
+            eta = max(0, progress.total - progress.processed) / rate
+        self._set(
+            entry,
+            status="stopping" if entry.view.status == "stopping" else "running",
+            started_at=entry.view.started_at or self._now(),
+            progress=progress.fraction,
+            when=progress.when,
+            trades=progress.trades,
+            candles_per_second=rate,
+            eta_seconds=eta,
+        )
+
+    async def _finish(self, entry: _Entry) -> None:
+        try:
+            outcome = await entry.run.result()
+        except EngineError as error:
+            self._set(entry, status="failed", error=str(error), eta_seconds=None)
+        except Exception as error:
+            _log.exception("%s failed", entry.view.run_id)
+            text = f"{type(error).__name__}: {error}"
+            self._set(entry, status="failed", error=text, eta_seconds=None)
+        else:
+            seconds = outcome.elapsed_seconds
+            self._set(
+                entry,
+                status="stopped" if outcome.stopped else "done",
+                progress=entry.view.progress if outcome.stopped else 1.0,
+                trades=len(outcome.trades),
+                candles_per_second=outcome.counts.candles / seconds if seconds else None,
+                eta_seconds=None,
+                outcome=outcome,
+            )
+
+    def _set(self, entry: _Entry, **changes: object) -> None:
+        entry.view = replace(entry.view, **changes)  # pyright: ignore[reportArgumentType]
+        self._put(entry.view)

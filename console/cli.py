@@ -1,0 +1,217 @@
+"""The ``signaldeck`` command line: options and help; each command's work is in its own module.
+
+Data goes to stdout and narration to stderr. Exit status: 0 done, 1 failed, 2 bad usage. The modules
+that do the work are imported by the commands that need them, so ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from console.outcomes import reporting
+
+if TYPE_CHECKING:
+    from console.settings import Project
+
+StateOption = Annotated[
+    str | None, typer.Option("--state", metavar="FILE", help="State file of live runs.")
+]
+StrategiesOption = Annotated[
+    Path | None,
+    typer.Option("--strategies", metavar="DIR", help="Folder of your strategy files."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration, instead of signaldeck.toml."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows the program's name.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        app(args=_spread_data(arguments), prog_name="signaldeck")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _spread_data(arguments: Sequence[str]) -> list[str]:
+    """``--data a b`` as ``--data a --data b``, so that a shell's wildcard can be used."""
+    spread: list[str] = []
+    collecting = False
+    for argument in arguments:
+        if collecting and _is_data_file(argument) and spread[-1] != "--data":
+            spread.append("--data")
+        elif argument.startswith("-"):
+            collecting = argument == "--data"
+        spread.append(argument)
+    return spread
+
+
+def _is_data_file(argument: str) -> bool:
+    suffixes = (".csv", ".csv.gz", ".parquet", ".parquet.gz", ".pq")
+    return not argument.startswith("-") and argument.lower().endswith(suffixes)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"signaldeck {version('signaldeck')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def console(
+    context: typer.Context,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """A terminal trading console. Signals only: no orders are sent.
+
+    Without a command it opens the console on the configuration of the working directory.
+    """
+    context.obj = (state, strategies, config)
+    if context.invoked_subcommand is None:
+        with reporting():
+            from console.supervisor import open_console
+
+            raise typer.Exit(open_console(_project(context)))
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Open the console on a simulated market at 60 times real speed, with live runs trading.
+
+    Needs no network, no keys and no configuration: only --strategies is looked at.
+    """
+    with reporting():
+        from console.supervisor import open_demo
+
+        given = _given(context, state, strategies, config)
+        raise typer.Exit(open_demo(*given))
+
+
+@app.command()
+def backtest(
+    context: typer.Context,
+    strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="Name of the strategy.")],
+    symbol: Annotated[str, typer.Option("--symbol", metavar="S", help="Symbol to trade.")],
+    start: Annotated[
+        str, typer.Option("--from", metavar="D", help="First instant, UTC: 2024-01-31[T10:05].")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="D", help="Last instant, UTC, inclusive.")],
+    exchange: Annotated[
+        str, typer.Option("--exchange", metavar="E", help="Exchange to take bars from.")
+    ] = "",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", metavar="FILE", help="CSV or Parquet file(s) of 1m bars, instead of E."
+        ),
+    ] = None,
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="I", help="Interval of the frame's instants.")
+    ] = "1m",
+    json: JsonOption = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write the report there.")
+    ] = None,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run one backtest and print its statistics and trades."""
+    with reporting():
+        from console.backtest_command import BacktestOptions, run_backtest
+
+        project = _project(context, state, strategies, config)
+        options = BacktestOptions(
+            strategy, symbol, start, end, exchange, tuple(data or ()), interval, json, report
+        )
+        raise typer.Exit(run_backtest(project, options))
+
+
+@app.command("list")
+def list_components(
+    context: typer.Context,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KIND]",
+            help="strategies, exchanges, frames, risks, sizings, walkers or optimizers.",
+        ),
+    ] = "",
+    json: JsonOption = False,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List what is registered, and from which file. Fails when a file is broken."""
+    with reporting():
+        from console.list_command import run_list
+
+        project = _project(context, state, strategies, config)
+        raise typer.Exit(run_list(project, kind, as_json=json))
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    json: JsonOption = False,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Check Python, packages, terminal, configuration, strategies, exchanges and paths."""
+    with reporting():
+        from console.doctor import run_doctor
+
+        given = _given(context, state, strategies, config)
+        raise typer.Exit(run_doctor(*given, as_json=json))
+
+
+def _given(
+    context: typer.Context, state: str | None, strategies: Path | None, config: Path | None
+) -> tuple[str | None, Path | None, Path | None]:
+    """The options of a command, or those written before the command's name."""
+    before = context.obj or (None, None, None)
+    return state or before[0], strategies or before[1], config or before[2]
+
+
+def _project(
+    context: typer.Context,
+    state: str | None = None,
+    strategies: Path | None = None,
+    config: Path | None = None,
+) -> Project:
+    from console.settings import read_project
+
+    return read_project(*_given(context, state, strategies, config))

@@ -1,0 +1,210 @@
+"""``signaldeck doctor``: everything that must be right before a run, checked and said plainly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import locale
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from console.discovery import SHIPPED, Workshop, equip, open_exchange
+from console.logs import log_path
+from console.outcomes import FAILED
+from console.run_requests import exchange_names, exchange_symbols
+from console.settings import ConfigError, Project, read_project
+from engine import Engine
+from engine.domain.errors import EngineError
+from engine.jobs import ExchangeSpec
+
+OLDEST_PYTHON = (3, 11)
+"""Oldest Python the program runs on."""
+
+SMALLEST_TERMINAL = (80, 24)
+"""Columns and lines the screens need at least."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        status: ``ok``, ``warn`` (works, but not fully) or ``fail``.
+        fix: what to do about it, "" when ok.
+    """
+
+    name: str
+    status: str
+    detail: str
+    fix: str = ""
+
+
+def run_doctor(
+    state: str | None, strategies: Path | None, config: Path | None, *, as_json: bool
+) -> int:
+    """Check everything and print what was found.
+
+    Returns:
+        The exit status: `FAILED` when a check failed.
+    """
+    checks = [*_environment()]
+    try:
+        project = read_project(state, strategies, config)
+    except ConfigError as error:
+        checks.append(Check("configuration", "fail", str(error), "correct the file"))
+    else:
+        checks.append(Check("configuration", "ok", _configured(project)))
+        checks += [*_project_checks(project)]
+    failed = any(check.status == "fail" for check in checks)
+    if as_json:
+        print(json.dumps({"ok": not failed, "checks": [asdict(c) for c in checks]}, indent=2))
+    else:
+        for check in checks:
+            print(f"{check.status:<4}  {check.name}: {check.detail}")
+            if check.fix:
+                print(f"      {check.fix}")
+    return FAILED if failed else 0
+
+
+def _environment() -> Iterator[Check]:
+    yield _python()
+    yield from _packages()
+    yield _terminal()
+    yield _encoding()
+    yield _log()
+
+
+def _python() -> Check:
+    found = f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"
+    if sys.version_info < OLDEST_PYTHON:
+        return Check("python", "fail", found, "install Python 3.11 or newer")
+    return Check("python", "ok", found)
+
+
+def _packages() -> Iterator[Check]:
+    found: list[str] = []
+    missing: list[str] = []
+    for requirement in requires("signaldeck") or ():
+        name, optional = _NAME.match(requirement), "extra ==" in requirement
+        if name is None:
+            continue
+        try:
+            found.append(f"{name[0]} {version(name[0])}")
+        except PackageNotFoundError:
+            if not optional:
+                missing.append(name[0])
+    if missing:
+        fix = "reinstall with: python -m pip install --force-reinstall signaldeck"
+        yield Check("packages", "fail", f"missing: {', '.join(missing)}", fix)
+    else:
+        yield Check("packages", "ok", ", ".join([f"signaldeck {version('signaldeck')}", *found]))
+
+
+def _terminal() -> Check:
+    if not sys.stdout.isatty():
+        return Check("terminal", "warn", "stdout is no terminal", "run the console in a terminal")
+    columns, lines = shutil.get_terminal_size()
+    colours = "no colour (NO_COLOR)" if os.environ.get("NO_COLOR") else "colour"
+    found = f"{os.environ.get('TERM', 'unknown')}, {columns}x{lines}, {colours}"
+    if (columns, lines) < SMALLEST_TERMINAL or lines < SMALLEST_TERMINAL[1]:
+        return Check("terminal", "warn", found, "enlarge it to 80x24 at least")
+    return Check("terminal", "ok", found)
+
+
+def _encoding() -> Check:
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower().replace("-", "") != "utf8":
+        fix = "set LANG (for example C.UTF-8), or charts and lines are drawn wrongly"
+        return Check("encoding", "warn", encoding, fix)
+    return Check("encoding", "ok", encoding)
+
+
+def _log() -> Check:
+    path = log_path()
+    if problem := _unwritable(path):
+        return Check("log", "warn", f"{path}: {problem}", "make its folder writable")
+    return Check("log", "ok", str(path))
+
+
+def _configured(project: Project) -> str:
+    names = ", ".join(project.exchanges) or "none"
+    return f"exchanges configured: {names}; settings changed: {', '.join(project.engine) or 'none'}"
+
+
+def _project_checks(project: Project) -> Iterator[Check]:
+    if project.state != ":memory:":
+        problem = _unwritable(Path(project.state))
+        yield Check(
+            "state",
+            "fail" if problem else "ok",
+            f"{project.state}{': ' + problem if problem else ''}",
+            "choose another place with --state" if problem else "",
+        )
+    yield from asyncio.run(_engine_checks(project))
+
+
+async def _engine_checks(project: Project) -> list[Check]:
+    async with Engine(state=":memory:", config=project.engine) as engine:
+        # Configured exchanges are opened one by one, so that a bad one does not hide the others.
+        workshop = equip(engine, project.model_copy(update={"exchanges": {}}))
+        checks = [*_strategy_checks(project, workshop)]
+        for name in exchange_names(engine, workshop):
+            if name not in project.exchanges:
+                origin = workshop.origin("exchange", name)
+                checks.append(await _exchange_check(engine, name, origin))
+    for name, section in project.exchanges.items():
+        checks.append(await _configured_check(ExchangeSpec(name, section.kind, section.options)))
+    return checks
+
+
+def _strategy_checks(project: Project, workshop: Workshop) -> Iterator[Check]:
+    for file in workshop.broken:
+        yield Check("strategy file", "fail", file.error, "correct it, or move it away")
+    names = [
+        name for file in workshop.files for kind, name in file.components if kind == "strategy"
+    ]
+    folders = f"{project.strategies} and {SHIPPED}"
+    if names:
+        yield Check("strategies", "ok", f"{', '.join(names)} (from {folders})")
+    else:
+        yield Check("strategies", "fail", f"none in {folders}", "add a file that registers one")
+
+
+async def _configured_check(spec: ExchangeSpec) -> Check:
+    async with Engine(state=":memory:") as engine:
+        try:
+            open_exchange(engine, spec)
+        except EngineError as error:
+            fix = f"correct [exchanges.{spec.name}] in the configuration"
+            return Check(f"exchange {spec.name}", "fail", str(error), fix)
+        return await _exchange_check(engine, spec.name, "signaldeck.toml")
+
+
+async def _exchange_check(engine: Engine, name: str, origin: str) -> Check:
+    try:
+        symbols = await exchange_symbols(engine, name)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return Check(f"exchange {name}", "fail", text, f"see {origin}")
+    found = ", ".join(symbols) or "it does not tell its symbols"
+    return Check(f"exchange {name}", "ok", f"{found} (from {origin})")
+
+
+def _unwritable(path: Path) -> str:
+    """Why a file cannot be written where its folder is, or will be, made; "" when it can."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    target = path if path.exists() else folder
+    return "" if os.access(target, os.W_OK) else f"{target} is not writable"

@@ -1,0 +1,29 @@
+"""The installed command: kept tiny, because worker processes import the main module again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run ``signaldeck`` and exit with its status."""
+    keep_out_working_directory()
+    from console.cli import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+def keep_out_working_directory() -> None:
+    """Make sure that no file lying in the working directory is imported in place of ours.
+
+    ``python -m`` and ``python -c`` put the working directory first on ``sys.path``; the second is
+    how helper processes are started, and the environment variable reaches all of them.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    ours = Path(__file__).resolve().parent.parent
+    here = Path.cwd()
+    if here != ours:
+        first = [path for path in sys.path[:1] if path and Path(path).resolve() != here]
+        sys.path[:] = first + [path for path in sys.path[1:] if path]

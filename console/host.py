@@ -1,0 +1,400 @@
+"""The engine's own thread: commands go down as coroutines, frozen snapshots come up.
+
+Interface and engine share one process and nothing else: neither a slow repaint nor a blocking
+strategy can freeze the other. Everything in `EngineHost` that is not a public method runs on the
+engine's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from console.backtests import BacktestDesk
+from console.deck import DeckState
+from console.discovery import Workshop, equip, schemas
+from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
+from console.run_requests import (
+    RequestError,
+    backtest_job,
+    check_request,
+    exchange_names,
+    exchange_symbols,
+)
+from console.settings import Project
+from console.views import (
+    Catalog,
+    DeckSnapshot,
+    ExchangeItem,
+    FeedEntry,
+    FieldError,
+    RunRequest,
+    StrategyItem,
+)
+from engine import Engine
+from engine.core.pricing import pnl
+from engine.domain.bars import FRAME_INTERVALS
+from engine.domain.errors import EngineError, RunError, RunStateError
+from engine.domain.ports import Clock
+from engine.runs.instance import Instance
+from engine.runs.live import LiveExecution
+from engine.runs.workers import WorkerPool
+
+BEAT_SECONDS = 0.2
+"""Least time between two snapshots: at most 5 a second."""
+
+HEARTBEAT_SECONDS = 1.0
+"""Most time between two snapshots: the header shows that the engine is alive."""
+
+NOTICES_PER_BEAT = 20
+"""Notices handed on with one snapshot; a flood is in the feed anyway."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may keep the interpreter: short, so that a busy engine leaves keys alone."""
+
+BADGE = "SIGNALS ONLY - no orders are sent"
+"""What the header says outside of the demo."""
+
+T = TypeVar("T")
+_TOPICS = ("signal_live", "instance", "risk", "data", "error", "exit", "validation")
+_log = logging.getLogger("signaldeck.host")
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What to open and what to start.
+
+    Attributes:
+        project: configuration: settings, exchanges, strategies.
+        state: state file, or ``:memory:``.
+        badge: what the header always says.
+        make_clock: called on the engine's thread; None takes the wall clock.
+        live: live runs started with the engine.
+        max_workers: worker processes for backtests; None lets the pool choose.
+    """
+
+    project: Project
+    state: str = ":memory:"
+    badge: str = BADGE
+    make_clock: Callable[[], Clock] | None = None
+    live: tuple[RunRequest, ...] = ()
+    max_workers: int | None = None
+
+
+class EngineHost:
+    """An engine in a thread of its own; see `HostPlan` for what it opens.
+
+    Every command answers a `concurrent.futures.Future` that fails with an `EngineError` whose text
+    is made for the operator.
+    """
+
+    def __init__(self, plan: HostPlan) -> None:
+        self._plan = plan
+        self._notify: Callable[[HostEvent], None] | None = None
+        self._thread = threading.Thread(target=self._run, name="signaldeck-engine", daemon=True)
+        self._ready: Future[None] = Future()
+        self._closed: Future[None] = Future()
+        self._closing = False
+        self._failure = ""
+        self._notices: deque[FeedEntry] = deque(maxlen=NOTICES_PER_BEAT)
+        self._deck = DeckState(badge=plan.badge)
+        self._snapshot = self._deck.snapshot(0, time.monotonic())
+        # Made on the engine's loop, before `_ready` is set.
+        self._loop: asyncio.AbstractEventLoop
+        self._engine: Engine
+        self._workshop: Workshop
+        self._desk: BacktestDesk
+        self._dirty: asyncio.Event
+        self._end: asyncio.Event
+
+    # -- the interface's side ------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> DeckSnapshot:
+        """The newest frozen view of everything."""
+        return self._snapshot
+
+    @property
+    def failure(self) -> str:
+        """What ended the engine's thread, "" while it is healthy."""
+        return self._failure
+
+    @property
+    def live_count(self) -> int:
+        """Live runs that are running or draining."""
+        return self._snapshot.header.running
+
+    @property
+    def backtest_count(self) -> int:
+        """Backtests that are queued or running."""
+        ended = ("done", "stopped", "failed")
+        return sum(view.status not in ended for view in self._snapshot.backtests)
+
+    def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:
+        """Call ``notify`` from the engine's thread, at most `1 / BEAT_SECONDS` times a second."""
+        self._notify = notify
+
+    def start(self) -> None:
+        """Open the engine; returns when strategies are loaded and the planned runs started.
+
+        Raises:
+            EngineError: the engine could not be opened.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._thread.start()
+        self._ready.result()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the engine's thread; True when it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def start_run(self, request: RunRequest) -> Future[str]:
+        """Start a live run or a backtest and answer its run id."""
+        return self._command(lambda: self._start_run(request))
+
+    def check(self, request: RunRequest) -> Future[tuple[FieldError, ...]]:
+        """What keeps a request from being started; () when nothing does."""
+        return self._command(lambda: check_request(self._engine, self._workshop, request))
+
+    def stop_run(self, run_id: str) -> Future[str]:
+        """Stop a run gracefully; answers a sentence that says what happens now."""
+        return self._command(lambda: self._stop_run(run_id))
+
+    def start_again(self, run_id: str) -> Future[str]:
+        """Start a live run again, or the same backtest as a new one; answers a sentence."""
+        return self._command(lambda: self._start_again(run_id))
+
+    def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
+        """Symbols of an exchange; () when it cannot tell."""
+        return self._command(lambda: exchange_symbols(self._engine, exchange_name))
+
+    def begin_shutdown(self, *, drain: bool) -> Future[None]:
+        """Refuse commands from now on and close the engine.
+
+        Args:
+            drain: stop live runs and wait until their positions have closed; a second call without
+                it cuts that short.
+
+        Returns:
+            A future that is done when the engine is closed.
+        """
+        self._closing = True
+        if self._thread.ident is None:
+            self._closed.set_result(None)
+        elif self._ready.done() and not self._ready.exception():
+            # A loop that has ended meanwhile has nothing left to close.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._begin_end, drain)
+        return self._closed
+
+    def _command(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        refusal = ""
+        if self._failure:
+            refusal = f"the engine has failed: {self._failure}"
+        elif self._closing or not self._thread.is_alive():
+            refusal = "signaldeck is quitting: no command is taken any more"
+        if not refusal:
+            coroutine = make()
+            try:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            except RuntimeError:
+                coroutine.close()
+                refusal = "the engine has ended: no command is taken any more"
+        refused: Future[T] = Future()
+        refused.set_exception(RunStateError(refusal))
+        return refused
+
+    # -- the engine's side ---------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:
+            self._failed(error)
+        finally:
+            self._closed.set_result(None)
+
+    def _failed(self, error: BaseException) -> None:
+        _log.error("the engine's thread failed", exc_info=error)
+        text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        self._failure = text
+        if not self._ready.done():
+            wrapped = error if isinstance(error, EngineError) else EngineError(text)
+            self._ready.set_exception(wrapped)
+        self._tell(EngineFailed(text))
+
+    async def _main(self) -> None:
+        plan = self._plan
+        self._loop = asyncio.get_running_loop()
+        self._dirty, self._end = asyncio.Event(), asyncio.Event()
+        clock = plan.make_clock() if plan.make_clock else None
+        config = plan.project.engine
+        async with Engine(state=plan.state, config=config, clock=clock) as engine:
+            self._engine = engine
+            self._workshop = equip(engine, plan.project)
+            self._prepare_deck(engine)
+            pool = WorkerPool("engine.runtime:run_job", plan.max_workers)
+            self._desk = BacktestDesk(pool, self._put_backtest, engine.clock.now)
+            beat = asyncio.create_task(self._beat(), name="beat")
+            try:
+                for request in plan.live:
+                    await self._start_run(request)
+                self._publish()
+                self._ready.set_result(None)
+                await self._end.wait()
+            finally:
+                beat.cancel()
+                await self._desk.close()
+        self._publish()
+
+    def _prepare_deck(self, engine: Engine) -> None:
+        settings = engine.settings
+        self._deck = DeckState(
+            badge=self._plan.badge,
+            speed=engine.clock.speed,
+            schedule_minutes=settings.schedule_await_minutes,
+            profit=lambda row, price: (
+                pnl(row.position, row.price_open, price, settings).pnl_percentage
+            ),
+        )
+        self._deck.put_catalog(self._catalog(engine))
+        for topic in _TOPICS:
+            engine.bus.subscribe(topic, self._on_event)
+
+    def _catalog(self, engine: Engine) -> Catalog:
+        workshop = self._workshop
+        strategies = [
+            StrategyItem(
+                schema.name,
+                schema.interval,
+                schema.note or "",
+                workshop.origin("strategy", schema.name),
+            )
+            for schema in schemas(engine, "strategies")
+        ]
+        strategies += [
+            StrategyItem(file.path.name, file=str(file.path), error=file.error)
+            for file in workshop.broken
+        ]
+        exchanges: list[ExchangeItem] = []
+        for name in exchange_names(engine, workshop):
+            spec = workshop.exchange_spec(name)
+            kind = spec.kind if spec else "strategy file"
+            exchanges.append(ExchangeItem(name, kind, live=kind != "files"))
+        return Catalog(tuple(strategies), tuple(exchanges), FRAME_INTERVALS)
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, Exception) and not isinstance(event, RunError):
+            event = RunError(event, stage="engine")
+        entry = self._deck.apply(event)
+        if entry is not None and entry.action in NOTICE_ACTIONS:
+            self._notices.append(entry)
+        self._dirty.set()
+
+    def _put_backtest(self, view: Any) -> None:
+        self._deck.put_backtest(view)
+        self._dirty.set()
+
+    async def _beat(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), HEARTBEAT_SECONDS)
+            self._dirty.clear()
+            self._publish()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _publish(self) -> None:
+        for instance in self._engine.instances():
+            self._deck.flag(instance.key, "stuck", _is_stuck(instance))
+        self._snapshot = self._deck.snapshot(self._engine.clock.now(), time.monotonic())
+        self._tell(Changed(self._snapshot.versions))
+        while self._notices:
+            self._tell(Notice(self._notices.popleft()))
+
+    def _tell(self, event: HostEvent) -> None:
+        notify = self._notify
+        if notify is not None:
+            try:
+                notify(event)
+            except Exception:
+                _log.exception("the interface's listener failed")
+
+    # -- commands, on the engine's loop ----------------------------------------------------------
+
+    async def _start_run(self, request: RunRequest) -> str:
+        problems = await check_request(self._engine, self._workshop, request)
+        if problems:
+            raise RequestError(problems)
+        if request.kind == "backtest":
+            return self._desk.start(request, backtest_job(self._engine, self._workshop, request))
+        instance = self._engine.live(
+            request.symbol,
+            strategy_name=request.strategy_name,
+            exchange_name=request.exchange_name,
+        )
+        if instance.status == "running":
+            raise RunStateError(f"{instance.key} is already running")
+        instance.start()
+        return instance.id
+
+    async def _stop_run(self, run_id: str) -> str:
+        if self._desk.knows(run_id):
+            return self._desk.stop(run_id)
+        instance = self._live(run_id)
+        if instance.status not in ("running", "stopping"):
+            raise RunStateError(f"{instance.key} is not running ({instance.status})")
+        instance.stop()
+        held = next(
+            (view.position for view in self._snapshot.instances if view.instance_id == run_id), ""
+        )
+        if held and not held.endswith("waiting"):
+            return f"{instance.key}: draining, the open {held} is watched to its end"
+        return f"{instance.key}: stopping, nothing is held"
+
+    async def _start_again(self, run_id: str) -> str:
+        if self._desk.knows(run_id):
+            return f"{await self._start_run(self._desk.request_of(run_id))} is started"
+        instance = self._live(run_id)
+        if instance.status == "running":
+            raise RunStateError(f"{instance.key} is already running")
+        draining = instance.status == "stopping"
+        instance.start()
+        return f"{instance.key} {'goes on' if draining else 'is started again'}"
+
+    def _live(self, run_id: str) -> Instance:
+        for instance in self._engine.instances():
+            if instance.id == run_id:
+                return instance
+        raise RunStateError(f"run {run_id!r} does not exist any more")
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _begin_end(self, drain: bool) -> None:
+        if not drain:
+            self._end.set()
+        elif not any(task.get_name() == "drain" for task in asyncio.all_tasks()):
+            self._loop.create_task(self._drain(), name="drain")
+
+    async def _drain(self) -> None:
+        running = [i for i in self._engine.instances() if i.status in ("running", "stopping")]
+        for instance in running:
+            instance.stop()
+        await asyncio.gather(*(instance.wait() for instance in running), return_exceptions=True)
+        self._end.set()
+
+
+def _is_stuck(instance: Instance) -> bool:
+    """Whether the run's strategy has not come back from a call that was given up."""
+    execution = instance.execution
+    session = execution.session if isinstance(execution, LiveExecution) else None
+    return session is not None and session.source.stuck

@@ -1,0 +1,114 @@
+"""Every key of the console in one table: the id it is remapped by, its default, what it says.
+
+Screens bind actions through `bind`, so the footer, the help and the palette say the same words, and
+``[keys]`` of ``signaldeck.toml`` (handed to `App.set_keymap`) can move any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """One key.
+
+    Attributes:
+        id: name it is remapped by.
+        keys: default keys, comma separated, in Textual's names.
+        description: word or two for the footer.
+        tooltip: one sentence for the help and the palette.
+        show: whether the footer lists it.
+        priority: whether it works while a dialog or an input has the focus.
+    """
+
+    id: str
+    keys: str
+    description: str
+    tooltip: str
+    show: bool = True
+    priority: bool = False
+
+
+_TABLE: Final = (
+    KeySpec("open", "enter", "Open", "Open what the cursor is on"),
+    KeySpec("run.new", "n", "New run", "Start a live run or a backtest"),
+    KeySpec("run.again", "s", "Start again", "Start a run that ended, or resume a draining one"),
+    KeySpec(
+        "run.stop", "x", "Stop",
+        "Stop gracefully: no new signals, an open position is watched to its end",
+    ),
+    KeySpec("copy", "y", "Copy", "Copy the line under the cursor to the clipboard"),
+    KeySpec("pane.next", "tab", "Pane", "Go to the next pane"),
+    KeySpec("pane.previous", "shift+tab", "Pane back", "Go to the previous pane", show=False),
+    KeySpec("back", "escape", "Back", "Go back"),
+    KeySpec("help", "question_mark", "Help", "List every key and what it does"),
+    KeySpec("palette", "ctrl+p", "Commands", "Find a command by name", priority=True),
+    KeySpec("quit", "q", "Quit", "Leave the console, after asking"),
+    KeySpec("quit.always", "ctrl+q", "Quit", "Leave, also from a dialog", False, True),
+    KeySpec("mode.deck", "1", "Deck", "Live runs and the signal feed", show=False),
+    KeySpec("mode.backtests", "5", "Backtests", "Running and finished backtests", show=False),
+    KeySpec("table.down", "j,down", "Down", "Move the cursor down", show=False),
+    KeySpec("table.up", "k,up", "Up", "Move the cursor up", show=False),
+    KeySpec("table.page_down", "pagedown", "Page down", "Move a page down", show=False),
+    KeySpec("table.page_up", "pageup", "Page up", "Move a page up", show=False),
+    KeySpec("table.top", "g,home", "Top", "Go to the first line; the feed follows again", False),
+    KeySpec("table.bottom", "G,end", "Bottom", "Go to the last line", show=False),
+    KeySpec("form.start", "enter", "Start", "Start the run as filled in"),
+    KeySpec("form.next_choice", "down", "Next choice", "Take the next choice of the list"),
+    KeySpec("form.previous_choice", "up", "Previous", "Take the previous choice", show=False),
+    KeySpec("form.next_field", "tab", "Next field", "Complete this field and go to the next"),
+    KeySpec("form.previous_field", "shift+tab", "Field back", "Go to the field before", False),
+    KeySpec("choice.next", "right,space", "Change", "Take the next value", show=False),
+    KeySpec("choice.previous", "left", "Change back", "Take the previous value", show=False),
+    KeySpec("dialog.yes", "y", "Yes", "Do it", show=False),
+    KeySpec("dialog.no", "n,escape", "No", "Leave everything as it is", show=False),
+    KeySpec("dialog.next", "right,down", "Next", "Go to the next button", show=False),
+    KeySpec("dialog.previous", "left,up", "Previous", "Go to the previous button", show=False),
+)  # fmt: skip
+
+KEYS: Final[Mapping[str, KeySpec]] = MappingProxyType({spec.id: spec for spec in _TABLE})
+"""Every key by id, in the order the footer and the help list them."""
+
+ORDER: Final[Mapping[str, int]] = MappingProxyType({key: at for at, key in enumerate(KEYS)})
+"""Place of each id in that order."""
+
+
+def bind(
+    key_id: str, action: str, *, description: str | None = None, show: bool | None = None
+) -> Binding:
+    """The binding of a key to an action, with the table's words unless others are given.
+
+    Raises:
+        KeyError: no key of that id is in the table.
+    """
+    spec = KEYS[key_id]
+    return Binding(
+        spec.keys,
+        action,
+        spec.description if description is None else description,
+        show=spec.show if show is None else show,
+        tooltip=spec.tooltip,
+        priority=spec.priority,
+        id=spec.id,
+    )
+
+
+def keymap_problems(keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """What is wrong with a remapping (id to comma separated keys), one sentence each."""
+    problems = [
+        f"no key is called {key_id!r}: the names are {', '.join(KEYS)}"
+        for key_id in keymap
+        if key_id not in KEYS
+    ]
+    problems += [
+        f"{key_id!r} is mapped to nothing: name at least one key, for example {KEYS[key_id].keys!r}"
+        for key_id, keys in keymap.items()
+        if key_id in KEYS and not any(key.strip() for key in keys.split(","))
+    ]
+    return tuple(problems)

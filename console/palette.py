@@ -1,0 +1,87 @@
+"""The command palette: every action of the screen by name, and the themes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from textual.binding import ActiveBinding
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from console.keymap import ORDER
+from console.themes import THEMES
+from screens.base import Explains
+from screens.text import clean
+
+
+class Command(NamedTuple):
+    """One line of the palette."""
+
+    name: str
+    help: str
+    run: partial[object]
+
+
+class _Commands(Provider):
+    """A provider of a fixed list of commands."""
+
+    def commands(self) -> Iterator[Command]:
+        """The commands, best first."""
+        raise NotImplementedError
+
+    async def discover(self) -> Hits:
+        """Everything, while nothing is typed."""
+        for command in self.commands():
+            yield DiscoveryHit(
+                Content(command.name), command.run, text=command.name, help=command.help
+            )
+
+    async def search(self, query: str) -> Hits:
+        """What resembles the query."""
+        matcher = self.matcher(query)
+        for command in self.commands():
+            score = matcher.match(command.name)
+            if score > 0:
+                shown = matcher.highlight(command.name)
+                yield Hit(score, shown, command.run, text=command.name, help=command.help)
+
+
+class ActionCommands(_Commands):
+    """What the keys of the screen do; those that cannot act say why."""
+
+    def commands(self) -> Iterator[Command]:
+        """One command per key id, in keymap order."""
+        found: dict[str, ActiveBinding] = {}
+        for active in self.screen.active_bindings.values():
+            key_id = active.binding.id
+            if key_id and active.binding.tooltip and not key_id.startswith(("table.", "palette")):
+                found.setdefault(key_id, active)
+        for key_id in sorted(found, key=lambda key_id: ORDER.get(key_id, len(ORDER))):
+            if key_id != "quit.always":
+                yield self._command(found[key_id])
+
+    def _command(self, active: ActiveBinding) -> Command:
+        node, binding, enabled, _ = active
+        if enabled:
+            run = partial(self.app.run_action, binding.action, node)
+            return Command(f"{binding.description} ({binding.key})", binding.tooltip, run)
+        why = "it cannot act now"
+        if isinstance(node, Explains):
+            why = clean(node.reason(binding.action.partition("(")[0])) or why
+        tell = partial(
+            self.app.notify, why, title=f"{binding.description} cannot act", severity="warning"
+        )
+        return Command(f"{binding.description} - not now", why, tell)
+
+
+class ThemeCommands(_Commands):
+    """The console's own themes."""
+
+    def commands(self) -> Iterator[Command]:
+        """One command per theme."""
+        for theme in THEMES:
+            name = theme.name.removeprefix("signaldeck-")
+            run = partial(setattr, self.app, "theme", theme.name)
+            yield Command(f"Theme: {name}", f"Use the {name} colours", run)

@@ -1,0 +1,148 @@
+"""From what an operator typed to a run: checks of a `RunRequest` and the job made from it.
+
+The New-run form and ``signaldeck backtest`` share this, so both refuse the same things in the same
+words before anything is started.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from console.views import FieldError, RunRequest
+from engine.domain.bars import interval_ms
+from engine.domain.errors import EngineError, NotRegisteredError, SchemaError
+from engine.domain.time import MINUTE, minute_text, parse_instant
+from engine.jobs import BacktestJob
+
+if TYPE_CHECKING:
+    from console.discovery import Workshop
+    from engine import Engine
+
+
+class RequestError(EngineError):
+    """A run cannot be started as asked; ``problems`` has one entry per field."""
+
+    def __init__(self, problems: Iterable[FieldError]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problem.message for problem in self.problems))
+
+
+def exchange_names(engine: Engine, workshop: Workshop) -> tuple[str, ...]:
+    """Every exchange name that can be asked for."""
+    specs = (spec.name for spec in workshop.exchanges)
+    return tuple(dict.fromkeys((*engine.exchanges.names(), *specs)))
+
+
+async def exchange_symbols(engine: Engine, exchange_name: str) -> tuple[str, ...]:
+    """Symbols of an exchange that is open; () when it cannot tell."""
+    schema = engine.exchanges.find(exchange_name)
+    ask = getattr(schema, "get_symbols", None)
+    if ask is None:
+        return ()
+    answer: Any = ask()
+    return tuple(await answer if inspect.isawaitable(answer) else answer)
+
+
+async def check_request(
+    engine: Engine, workshop: Workshop, request: RunRequest
+) -> tuple[FieldError, ...]:
+    """Every problem of a request; () when it may start."""
+    found = [
+        *_check_strategy(engine, workshop, request),
+        *_check_exchange(engine, workshop, request),
+        *await _check_symbol(engine, workshop, request),
+    ]
+    if request.kind == "backtest":
+        found += _check_frame(request)
+    elif request.kind != "live":
+        found.append(FieldError("kind", f"kind {request.kind!r} is unknown: use live or backtest"))
+    return tuple(found)
+
+
+def backtest_job(engine: Engine, workshop: Workshop, request: RunRequest) -> BacktestJob:
+    """The job of a request that passed `check_request`."""
+    return BacktestJob(
+        strategy_files=workshop.files_for(engine, request.strategy_name, request.exchange_name),
+        strategy_name=request.strategy_name,
+        symbol=request.symbol,
+        exchange_name=request.exchange_name,
+        exchange=workshop.exchange_spec(request.exchange_name),
+        frame_interval=request.interval,
+        frame_start=parse_instant(request.start),
+        frame_end=parse_instant(request.end),
+        settings=engine.settings.model_dump(),
+    )
+
+
+def _check_strategy(engine: Engine, workshop: Workshop, request: RunRequest) -> list[FieldError]:
+    if not request.strategy_name:
+        return [FieldError("strategy_name", "no strategy is chosen: choose one")]
+    try:
+        strategy = engine.strategies.get(request.strategy_name, request.kind)
+    except NotRegisteredError as error:
+        broken = "".join(f"\nbroken file: {file.error}" for file in workshop.broken)
+        return [FieldError("strategy_name", f"{error}{broken}")]
+    found: list[FieldError] = []
+    for risk_name in strategy.risk_names:
+        try:
+            engine.risks.get(risk_name, f"strategy {request.strategy_name}")
+        except NotRegisteredError as error:
+            found.append(FieldError("strategy_name", str(error)))
+    return found
+
+
+def _check_exchange(engine: Engine, workshop: Workshop, request: RunRequest) -> list[FieldError]:
+    name, known = request.exchange_name, exchange_names(engine, workshop)
+    if not name:
+        return [FieldError("exchange_name", "no exchange is chosen: choose one")]
+    if name not in known:
+        text = f"exchange {name!r} not found: use one of {', '.join(known)}"
+        hint = f", or configure it as [exchanges.{name}] in signaldeck.toml"
+        return [FieldError("exchange_name", text + hint)]
+    spec = workshop.exchange_spec(name)
+    if request.kind == "live" and spec is not None and spec.kind == "files":
+        text = f"exchange {name!r} has recorded bars only: choose another one for a live run"
+        return [FieldError("exchange_name", text)]
+    return []
+
+
+async def _check_symbol(
+    engine: Engine, workshop: Workshop, request: RunRequest
+) -> list[FieldError]:
+    if not request.symbol:
+        return [FieldError("symbol", "no symbol is given: type one, for example BTCUSDT")]
+    try:
+        known = await exchange_symbols(engine, request.exchange_name)
+    except Exception as error:
+        return [FieldError("symbol", f"exchange {request.exchange_name!r} failed: {error}")]
+    if known and request.symbol not in known:
+        text = f"symbol {request.symbol!r} is unknown to exchange {request.exchange_name!r}"
+        return [FieldError("symbol", f"{text}: use one of {', '.join(known)}")]
+    return []
+
+
+def _check_frame(request: RunRequest) -> list[FieldError]:
+    found: list[FieldError] = []
+    try:
+        interval_ms(request.interval)
+    except SchemaError as error:
+        found.append(FieldError("interval", str(error)))
+    bounds: list[int] = []
+    for field, text in (("start", request.start), ("end", request.end)):
+        try:
+            bounds.append(_whole_minute(text))
+        except SchemaError as error:
+            found.append(FieldError(field, str(error)))
+    if len(bounds) == 2 and bounds[0] > bounds[1]:
+        start, end = map(minute_text, bounds)
+        found.append(FieldError("start", f"start {start} is after end {end}: exchange them"))
+    return found
+
+
+def _whole_minute(text: str) -> int:
+    instant = parse_instant(text)
+    if instant % MINUTE:
+        raise SchemaError(f"{text!r} is not a whole minute: round it")
+    return instant

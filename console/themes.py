@@ -1,0 +1,90 @@
+"""The console's two themes: few colours, each with one meaning, readable through a night.
+
+Green and red mean gain and loss, amber means look here, blue means where you are; everything else
+is a shade of grey. No meaning rests on colour alone: signs and words carry it too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.theme import Theme
+
+DARK: Final = Theme(
+    name="signaldeck-dark",
+    primary="#7fb4d6",
+    secondary="#8fa3b5",
+    accent="#7fb4d6",
+    warning="#e0b060",
+    error="#e58a86",
+    success="#86c79a",
+    foreground="#d3dae1",
+    background="#12161b",
+    surface="#181d23",
+    panel="#222932",
+    dark=True,
+    variables={
+        "text-muted": "#84919e",
+        "text-disabled": "#5c6772",
+        "footer-background": "#181d23",
+        "border": "#4d6b82",
+        "border-blurred": "#323b45",
+        "block-cursor-background": "#27405a",
+        "block-cursor-foreground": "#eef3f7",
+        "block-cursor-text-style": "none",
+        "input-cursor-background": "#d3dae1",
+        "input-cursor-foreground": "#12161b",
+        "input-selection-background": "#2f506e",
+        "scrollbar": "#2b343e",
+        "scrollbar-hover": "#3a4652",
+        "scrollbar-active": "#4d6b82",
+        "scrollbar-background": "#12161b",
+        "scrollbar-background-hover": "#12161b",
+        "scrollbar-background-active": "#12161b",
+        "scrollbar-corner-color": "#12161b",
+        "cursor-row": "#22384d",
+        "cursor-row-blurred": "#1c232b",
+    },
+)
+"""Light text on near-black: the default."""
+
+LIGHT: Final = Theme(
+    name="signaldeck-light",
+    primary="#1f6391",
+    secondary="#5a6b7b",
+    accent="#1f6391",
+    warning="#8f5e00",
+    error="#b3312c",
+    success="#23723f",
+    foreground="#22292f",
+    background="#f6f5f1",
+    surface="#ecebe6",
+    panel="#dfded8",
+    dark=False,
+    variables={
+        "text-muted": "#66707a",
+        "text-disabled": "#9aa1a7",
+        "footer-background": "#ecebe6",
+        "border": "#7d9cb3",
+        "border-blurred": "#c4c3bd",
+        "block-cursor-background": "#c7dbea",
+        "block-cursor-foreground": "#12181d",
+        "block-cursor-text-style": "none",
+        "input-cursor-background": "#22292f",
+        "input-cursor-foreground": "#f6f5f1",
+        "input-selection-background": "#bcd6ea",
+        "scrollbar": "#cfcec8",
+        "scrollbar-hover": "#b9b8b2",
+        "scrollbar-active": "#7d9cb3",
+        "scrollbar-background": "#f6f5f1",
+        "scrollbar-background-hover": "#f6f5f1",
+        "scrollbar-background-active": "#f6f5f1",
+        "scrollbar-corner-color": "#f6f5f1",
+        "cursor-row": "#cfe1ee",
+        "cursor-row-blurred": "#e6e5df",
+    },
+)
+"""Dark text on paper, for bright rooms."""
+
+THEMES: Final = (DARK, LIGHT)
+"""The themes the console registers, default first."""

@@ -1,0 +1,1 @@
+"""The outside world behind the small protocols of `engine.domain.ports`."""

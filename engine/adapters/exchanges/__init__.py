@@ -1,0 +1,1 @@
+"""Market data sources: bars from files and from a simulated market."""

@@ -1,0 +1,493 @@
+"""The functions and classes that act on the current engine; what strategy authors import."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, overload
+
+from engine.domain.bars import Candles
+from engine.domain.errors import ContextError, NoDataError, RunStateError, SchemaError
+from engine.domain.outcome import BacktestOutcome, BacktestStatistics
+from engine.domain.schemas import (
+    ExchangeSchema,
+    FrameSchema,
+    RiskSchema,
+    SchemaKind,
+    StrategySchema,
+    make,
+)
+from engine.domain.settings import Settings
+from engine.domain.signals import Action, Closed, Mode, TickResult
+from engine.domain.time import from_ms
+from engine.reports.backtest import backtest_report
+from engine.reports.columns import Column
+from engine.reports.markdown import dump_report, report_path
+from engine.runs.backtest import BacktestExecution
+from engine.runs.instance import Instance
+from engine.runs.outcome import outcome_of
+from engine.runtime import current_engine
+from engine.services.bus import Unsubscribe
+from engine.services.context import ExecutionContext, require
+
+# -- registering -------------------------------------------------------------------------------
+
+
+def _schema(model: Any, kind: SchemaKind, given: Any, fields: Mapping[str, Any]) -> Any:
+    if given is None:
+        return make(model, kind, fields)
+    if fields:
+        raise SchemaError(f"add_{kind} takes one schema object or keywords, not both")
+    if isinstance(given, model):
+        return given
+    if isinstance(given, Mapping):
+        values: dict[str, Any] = dict(given)  # pyright: ignore[reportUnknownArgumentType]
+        return make(model, kind, values)
+    raise SchemaError(f"add_{kind} got {type(given).__name__}: give keywords or a schema object")
+
+
+@overload
+def add_strategy(schema: StrategySchema | Mapping[str, Any], /) -> StrategySchema: ...
+@overload
+def add_strategy(*, get_signal: Callable[..., Any], **fields: Any) -> StrategySchema: ...
+@overload
+def add_strategy(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+def add_strategy(schema: Any = None, /, **fields: Any) -> Any:
+    """Register a strategy; without ``get_signal`` it is a decorator for that function.
+
+    Args:
+        schema: a `StrategySchema` or mapping, instead of keywords.
+        fields: ``strategy_name``, ``interval`` (1m 3m 5m 15m 30m 1h), ``get_signal(symbol, when,
+            **params) -> Signal | None``, and optionally ``note``, ``risk_name``, ``risk_list``,
+            ``params``, ``callbacks``.
+
+    Raises:
+        SchemaError: naming every field that is wrong; the name stays free.
+        AlreadyRegisteredError: the name is taken.
+    """
+    if schema is None and "get_signal" not in fields and "strategy_name" in fields:
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            made = make(StrategySchema, "strategy", {**fields, "get_signal": function})
+            current_engine().strategies.add(made)
+            return function
+
+        # Whatever else is wrong with the fields is said at the decorator's line.
+        make(StrategySchema, "strategy", {**fields, "get_signal": register})
+        return register
+    return current_engine().strategies.add(_schema(StrategySchema, "strategy", schema, fields))
+
+
+def add_exchange(
+    schema: ExchangeSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> ExchangeSchema:
+    """Register an exchange.
+
+    Args:
+        schema: an `ExchangeSchema` or mapping, instead of keywords.
+        fields: ``exchange_name``, ``get_candles(symbol, interval, since, limit)`` returning bars
+            that open at or after the datetime ``since``, and optionally ``format_price``,
+            ``format_quantity``, ``intervals``, ``note``, ``callbacks``.
+
+    Raises:
+        SchemaError: naming every field that is wrong.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().exchanges.add(_schema(ExchangeSchema, "exchange", schema, fields))
+
+
+def add_frame(
+    schema: FrameSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> FrameSchema:
+    """Register a frame: ``frame_name``, ``interval``, ``start_date``, ``end_date`` (inclusive).
+
+    Raises:
+        SchemaError: naming every field that is wrong.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().frames.add(_schema(FrameSchema, "frame", schema, fields))
+
+
+def add_risk(schema: RiskSchema | Mapping[str, Any] | None = None, /, **fields: Any) -> RiskSchema:
+    """Register a risk profile: ``risk_name``, ``validations``, ``callbacks``.
+
+    A validation is a function of one `engine.core.risk.RiskCheck`, plain or async, or
+    ``{"validate": function, "note": text}``; it refuses a signal by raising.
+
+    Raises:
+        SchemaError: naming every field that is wrong.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().risks.add(_schema(RiskSchema, "risk", schema, fields))
+
+
+def list_strategies() -> list[StrategySchema]:
+    """All strategies in registration order."""
+    return list(current_engine().strategies.list())
+
+
+def list_exchanges() -> list[ExchangeSchema]:
+    """All exchanges in registration order."""
+    return list(current_engine().exchanges.list())
+
+
+def list_frames() -> list[FrameSchema]:
+    """All frames in registration order."""
+    return list(current_engine().frames.list())
+
+
+def list_risks() -> list[RiskSchema]:
+    """All risk profiles in registration order."""
+    return list(current_engine().risks.list())
+
+
+# -- settings ----------------------------------------------------------------------------------
+
+
+def set_config(
+    changes: Mapping[str, Any] | None = None, /, *, unsafe: bool = False, **fields: Any
+) -> dict[str, Any]:
+    """Change settings for runs started from now on and return all of them.
+
+    Raises:
+        SettingsError: nothing was changed; every problem is numbered.
+    """
+    return current_engine().configure({**(changes or {}), **fields}, unsafe=unsafe).model_dump()
+
+
+def get_config() -> dict[str, Any]:
+    """A copy of the settings in force."""
+    return current_engine().settings.model_dump()
+
+
+def get_default_config() -> Settings:
+    """The defaults, immutable."""
+    return Settings()
+
+
+# -- data, inside a run ------------------------------------------------------------------------
+
+
+def _async_context(call: str) -> ExecutionContext:
+    context = require(call)
+    if context.form == "sync":
+        raise ContextError(
+            f"{call} is a coroutine and this strategy is a plain def: use "
+            f"engine.sync.{call}, or make get_signal an async def and await it"
+        )
+    return context
+
+
+def get_candles(symbol: str, interval: str, limit: int) -> Coroutine[Any, Any, Candles]:
+    """The newest ``limit`` closed bars of ``interval``, oldest first; await it.
+
+    Fewer only where history really starts later.
+
+    Raises:
+        ContextError: outside of a run, or in a plain ``def`` strategy.
+        SchemaError: unknown interval.
+        EngineError: ``limit`` below 1, or the exchange failed.
+    """
+    return _get_candles(_async_context("get_candles"), symbol, interval, limit)
+
+
+async def _get_candles(
+    context: ExecutionContext, symbol: str, interval: str, limit: int
+) -> Candles:
+    found = context.market.cached_window(symbol, interval, context.when, limit)
+    if found is not None:
+        return found
+    return await context.market.window(symbol, interval, context.when, limit)
+
+
+def get_average_price(symbol: str) -> Coroutine[Any, Any, float]:
+    """VWAP of the last ``avg_price_candles_count`` closed minutes; await it.
+
+    Raises:
+        ContextError: outside of a run, or in a plain ``def`` strategy.
+        NoDataError: no candle has closed yet.
+    """
+    return _get_average_price(_async_context("get_average_price"), symbol)
+
+
+async def _get_average_price(context: ExecutionContext, symbol: str) -> float:
+    price = context.market.vwap(symbol, context.when)
+    if price is None:
+        await context.market.window(symbol, "1m", context.when, 1)
+        price = context.market.vwap(symbol, context.when)
+    if price is None:
+        raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")
+    return price
+
+
+def get_date() -> datetime:
+    """The present instant of the run, aware UTC.
+
+    Raises:
+        ContextError: outside of a run.
+    """
+    return from_ms(require("get_date").when)
+
+
+def get_mode() -> str:
+    """``"backtest"`` or ``"live"``.
+
+    Raises:
+        ContextError: outside of a run.
+    """
+    return str(require("get_mode").key.mode)
+
+
+def format_price(symbol: str, price: float) -> Coroutine[Any, Any, str]:
+    """A price in the precision of the run's exchange; await it."""
+    return _format(_async_context("format_price"), "format_price", symbol, price)
+
+
+def format_quantity(symbol: str, quantity: float) -> Coroutine[Any, Any, str]:
+    """A quantity in the precision of the run's exchange; await it."""
+    return _format(_async_context("format_quantity"), "format_quantity", symbol, quantity)
+
+
+async def _format(context: ExecutionContext, which: str, symbol: str, value: float) -> str:
+    function = getattr(context.market.schema, which)
+    if function is None:
+        return f"{value:.8g}"
+    text = function(symbol, value)
+    return str(await text if inspect.isawaitable(text) else text)
+
+
+# -- listening ---------------------------------------------------------------------------------
+
+
+def _listener(topic: str, what: str) -> Callable[[Callable[[Any], Any]], Unsubscribe]:
+    def listen(function: Callable[[Any], Any]) -> Unsubscribe:
+        return current_engine().bus.subscribe(topic, function)
+
+    listen.__name__ = listen.__qualname__ = f"listen_{topic}"
+    listen.__doc__ = (
+        f"Call ``function`` with {what}, in order, one at a time; returns the unsubscribe function."
+    )
+    return listen
+
+
+def _once(
+    topic: str, what: str
+) -> Callable[[Callable[[Any], object], Callable[[Any], Any]], Unsubscribe]:
+    def listen(filter_fn: Callable[[Any], object], function: Callable[[Any], Any]) -> Unsubscribe:
+        return current_engine().bus.subscribe_once(topic, filter_fn, function)
+
+    listen.__name__ = listen.__qualname__ = f"listen_{topic}_once"
+    listen.__doc__ = (
+        f"Call ``function`` with the first of {what} for which ``filter_fn`` is true, then stop; "
+        "returns the unsubscribe function."
+    )
+    return listen
+
+
+_RESULT, _DONE = "every tick result", "the `Done` event of a run"
+listen_signal = _listener("signal", _RESULT)
+listen_signal_once = _once("signal", _RESULT)
+listen_signal_backtest = _listener("signal_backtest", f"{_RESULT} of backtests")
+listen_signal_backtest_once = _once("signal_backtest", f"{_RESULT} of backtests")
+listen_signal_live = _listener("signal_live", f"{_RESULT} of live runs")
+listen_signal_live_once = _once("signal_live", f"{_RESULT} of live runs")
+listen_error = _listener("error", "every `RunError` of runs that go on")
+listen_exit = _listener("exit", "the error that ended a background run")
+listen_done_backtest = _listener("done_backtest", _DONE)
+listen_done_backtest_once = _once("done_backtest", _DONE)
+listen_done_live = _listener("done_live", _DONE)
+listen_done_live_once = _once("done_live", _DONE)
+listen_backtest_progress = _listener("progress_backtest", "every `BacktestProgress`")
+listen_performance = _listener("performance", "every `Performance` measurement")
+listen_validation = _listener("validation", "every exception a risk validation raised")
+listen_risk = _listener("risk", "every `RiskRejection`")
+listen_risk_once = _once("risk", "every `RiskRejection`")
+listen_partial_profit = _listener("partial_profit", "every `Partial` towards take-profit")
+listen_partial_profit_once = _once("partial_profit", "every `Partial` towards take-profit")
+listen_partial_loss = _listener("partial_loss", "every `Partial` towards stop-loss")
+listen_partial_loss_once = _once("partial_loss", "every `Partial` towards stop-loss")
+
+
+# -- execution classes -------------------------------------------------------------------------
+
+
+def _summary(instances: Sequence[Instance]) -> list[dict[str, str]]:
+    return [
+        {
+            "id": item.id,
+            "symbol": item.key.symbol,
+            "strategy_name": item.key.strategy_name,
+            "status": item.status,
+        }
+        for item in instances
+    ]
+
+
+class Backtest:
+    """Runs strategies over history."""
+
+    @staticmethod
+    def run(
+        symbol: str,
+        *,
+        strategy_name: str,
+        exchange_name: str,
+        frame_name: str,
+        include_cancelled: bool = False,
+    ) -> AsyncIterator[TickResult]:
+        """Run and iterate over closed results (and cancelled ones if asked).
+
+        Leaving the iteration ends the run.
+
+        Raises:
+            NotRegisteredError: at once, naming what is missing.
+            RunStateError: this key is running already.
+            EngineError: while iterating, when the data cannot be used.
+        """
+        instance = current_engine().backtest(
+            symbol, strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name
+        )
+        wanted = {Action.CLOSED, Action.CANCELLED} if include_cancelled else {Action.CLOSED}
+        return instance.results(lambda result: result.action in wanted)
+
+    @staticmethod
+    def background(
+        symbol: str, *, strategy_name: str, exchange_name: str, frame_name: str
+    ) -> Callable[[], None]:
+        """Run as a task; the returned plain function stops it gracefully.
+
+        Raises:
+            NotRegisteredError: at once, naming what is missing.
+        """
+        instance = current_engine().backtest(
+            symbol, strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name
+        )
+        instance.start()
+        return instance.stop
+
+    @staticmethod
+    async def stop(
+        symbol: str,
+        strategy_name: str,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> None:
+        """No new signals; what is open is followed to its close, then the run ends."""
+        _find(Mode.BACKTEST, symbol, strategy_name, exchange_name, frame_name).stop()
+
+    @staticmethod
+    async def get_data(
+        symbol: str,
+        strategy_name: str,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> BacktestStatistics:
+        """Statistics over all trades of the run so far."""
+        return _outcome(symbol, strategy_name, exchange_name, frame_name).statistics
+
+    @staticmethod
+    async def get_report(
+        symbol: str,
+        strategy_name: str,
+        columns: Sequence[Column[Closed]] | None = None,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> str:
+        """The run's Markdown report."""
+        outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
+        return backtest_report(outcome, columns)
+
+    @staticmethod
+    async def dump(
+        symbol: str,
+        strategy_name: str,
+        path: str | Path | None = None,
+        columns: Sequence[Column[Closed]] | None = None,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> Path:
+        """Write the report; returns the file, by default ``./dump/backtest/{name}.md``."""
+        outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
+        key = outcome.key
+        target = report_path(
+            path,
+            mode=key.mode,
+            name=key.strategy_name,
+            symbol=key.symbol,
+            exchange=key.exchange_name,
+            frame=key.frame_name,
+        )
+        return dump_report(backtest_report(outcome, columns), target)
+
+    @staticmethod
+    async def list() -> list[dict[str, str]]:
+        """``id, symbol, strategy_name, status`` of every backtest."""
+        return _summary(current_engine().instances(Mode.BACKTEST))
+
+
+class Live:
+    """Runs strategies on the clock."""
+
+    @staticmethod
+    def run(
+        symbol: str, *, strategy_name: str, exchange_name: str, include_cancelled: bool = False
+    ) -> AsyncIterator[TickResult]:
+        """Run and iterate over opened and closed results (and cancelled ones if asked).
+
+        The run never waits for its consumer. Leaving the iteration ends it.
+
+        Raises:
+            NotRegisteredError: at once, naming what is missing.
+            RunStateError: this key is running already.
+        """
+        instance = current_engine().live(
+            symbol, strategy_name=strategy_name, exchange_name=exchange_name
+        )
+        wanted = {Action.OPENED, Action.CLOSED}
+        if include_cancelled:
+            wanted.add(Action.CANCELLED)
+        return instance.results(lambda result: result.action in wanted)
+
+    @staticmethod
+    def background(symbol: str, *, strategy_name: str, exchange_name: str) -> Callable[[], None]:
+        """Run as a task; the returned plain function stops it gracefully.
+
+        Raises:
+            NotRegisteredError: at once, naming what is missing.
+        """
+        instance = current_engine().live(
+            symbol, strategy_name=strategy_name, exchange_name=exchange_name
+        )
+        instance.start()
+        return instance.stop
+
+    @staticmethod
+    async def stop(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> None:
+        """No new signals; an open position is watched to its close, then the run ends."""
+        _find(Mode.LIVE, symbol, strategy_name, exchange_name, None).stop()
+
+    @staticmethod
+    async def list() -> list[dict[str, str]]:
+        """``id, symbol, strategy_name, status`` of every live run."""
+        return _summary(current_engine().instances(Mode.LIVE))
+
+
+def _find(
+    mode: Mode, symbol: str, strategy_name: str, exchange_name: str | None, frame_name: str | None
+) -> Instance:
+    return current_engine().find(mode, symbol, strategy_name, exchange_name, frame_name)
+
+
+def _outcome(
+    symbol: str, strategy_name: str, exchange_name: str | None, frame_name: str | None
+) -> BacktestOutcome:
+    instance = _find(Mode.BACKTEST, symbol, strategy_name, exchange_name, frame_name)
+    if not isinstance(instance.execution, BacktestExecution):
+        raise RunStateError(f"{instance.key} has not been started: run it first")
+    return outcome_of(instance.execution)

@@ -1,0 +1,218 @@
+"""The component schemas: what ``add_*`` takes, checked when it is registered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from engine.domain.bars import CANDLE_INTERVALS, FRAME_INTERVALS, SIGNAL_INTERVALS
+from engine.domain.errors import SchemaError
+from engine.domain.time import to_ms
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200, strict=True)]
+AnyFunction: TypeAlias = Callable[..., Any]
+
+STRATEGY_CALLBACKS = (
+    "on_tick", "on_open", "on_active", "on_idle", "on_close", "on_schedule", "on_cancel",
+    "on_write", "on_partial_profit", "on_partial_loss", "on_restore",
+)  # fmt: skip
+
+
+def _one_of(names: Sequence[str]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _callbacks(*names: str) -> AfterValidator:
+    def check(value: Mapping[str, AnyFunction]) -> Mapping[str, AnyFunction]:
+        unknown = [name for name in value if name not in names]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} unknown: use {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _unique(value: Sequence[str]) -> Sequence[str]:
+    if len(set(value)) != len(value):
+        raise ValueError("holds a name twice")
+    return value
+
+
+def _instant(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, datetime):
+        raise ValueError("must be a datetime")
+    return to_ms(value)
+
+
+def is_async(function: AnyFunction) -> bool:
+    """Whether calling the function gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - a callable object's own method
+    )
+
+
+class Schema(BaseModel):
+    """Base of all component schemas: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        raise NotImplementedError
+
+
+class StrategySchema(Schema):
+    """A strategy: a function asked for a signal, at most once per ``interval``."""
+
+    strategy_name: Name
+    interval: Annotated[str, _one_of(SIGNAL_INTERVALS)]
+    get_signal: AnyFunction
+    note: str | None = None
+    risk_name: str = ""
+    risk_list: Annotated[tuple[Name, ...], AfterValidator(_unique)] = ()
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks(*STRATEGY_CALLBACKS)] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+        return self.strategy_name
+
+    @property
+    def risk_names(self) -> tuple[str, ...]:
+        """Every risk profile that must agree: ``risk_name`` first, then ``risk_list``."""
+        first = (self.risk_name,) if self.risk_name else ()
+        return tuple(dict.fromkeys((*first, *self.risk_list)))
+
+
+class ExchangeSchema(Schema):
+    """An exchange: a function that returns candles, and two that format numbers.
+
+    ``intervals`` names the candle intervals ``get_candles`` serves; None means that it is asked
+    for any interval and that what it does not serve is resampled from 1m.
+    """
+
+    exchange_name: Name
+    get_candles: AnyFunction
+    note: str | None = None
+    format_price: AnyFunction | None = None
+    format_quantity: AnyFunction | None = None
+    intervals: tuple[Annotated[str, _one_of(CANDLE_INTERVALS)], ...] | None = None
+    get_symbols: AnyFunction | None = None
+    close: AnyFunction | None = None
+    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_candle_data")] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def name(self) -> str:
+        """The exchange's name."""
+        return self.exchange_name
+
+
+class FrameSchema(Schema):
+    """A stretch of history: instants from start to end, both inclusive, in ms UTC."""
+
+    frame_name: Name
+    interval: Annotated[str, _one_of(FRAME_INTERVALS)]
+    start_date: Annotated[int, BeforeValidator(_instant)]
+    end_date: Annotated[int, BeforeValidator(_instant)]
+    note: str | None = None
+    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_timeframe")] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def name(self) -> str:
+        """The frame's name."""
+        return self.frame_name
+
+    @model_validator(mode="after")
+    def _whole_minutes(self) -> FrameSchema:
+        for field in ("start_date", "end_date"):
+            if getattr(self, field) % 60_000:
+                raise ValueError(f"{field} is not a whole minute: round it")
+        return self
+
+
+class RiskValidation(Schema):
+    """One rule of a risk profile; it refuses a signal by raising."""
+
+    validate_: AnyFunction = Field(alias="validate")
+    note: str = ""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _validations(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list")
+    items: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    return tuple({"validate": item} if callable(item) else item for item in items)
+
+
+class RiskSchema(Schema):
+    """A risk profile: rules every signal must pass, and the positions it has let through."""
+
+    risk_name: Name
+    note: str | None = None
+    validations: Annotated[tuple[RiskValidation, ...], BeforeValidator(_validations)] = ()
+    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_rejected", "on_allowed")] = (
+        Field(default_factory=dict)
+    )
+
+    @property
+    def name(self) -> str:
+        """The profile's name."""
+        return self.risk_name
+
+
+SchemaKind: TypeAlias = Literal["strategy", "exchange", "frame", "risk"]
+M = TypeVar("M", bound=Schema)
+
+
+def make(model: type[M], kind: SchemaKind, fields: Mapping[str, Any]) -> M:
+    """A schema from keyword fields.
+
+    Raises:
+        SchemaError: naming the component and every field that is wrong.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        name = fields.get(f"{kind}_name")
+        lines = [_describe(item) for item in error.errors()]
+        raise SchemaError(f"{kind} {name!r}: " + "; ".join(lines)) from None
+
+
+def _describe(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"]) or "schema"
+    if item["type"] == "missing":
+        return f"{name} is missing"
+    if item["type"] == "extra_forbidden":
+        return f"{name} is not a field"
+    shown = repr(item["input"])
+    return f"{name} is {shown[:80]}: {item['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,202 @@
+"""What a report's table shows: one `Column` per label, replaceable by the user, set by set.
+
+A collection of columns has a name (``backtest_columns``); a report draws the visible ones of its
+collection in order. Collections are immutable, so a refused change has nothing to roll back. A
+further report adds its collection to `DEFAULT_COLUMNS` and is validated with the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+
+from engine.domain.errors import EngineError
+from engine.domain.signals import Closed
+from engine.domain.time import MINUTE, iso
+
+Row = TypeVar("Row")
+
+MISSING: Final = "N/A"
+"""What a cell shows where there is nothing to show."""
+
+_FIELDS: Final = ("key", "label", "format", "is_visible")
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """One column of a report.
+
+    Attributes:
+        key: identity inside its collection.
+        label: heading.
+        format: text of a cell, from the row and its index (0 is the newest row).
+        is_visible: asked once per report.
+    """
+
+    key: str
+    label: str
+    format: Callable[[Row, int], str]
+    is_visible: Callable[[], bool]
+
+
+ColumnSets: TypeAlias = Mapping[str, tuple[Column[Any], ...]]
+"""Collections by name."""
+
+
+class ColumnsError(EngineError):
+    """Columns were refused; the previous ones are still in force.
+
+    Attributes:
+        problems: one sentence per fault.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"{n}. {problem}" for n, problem in enumerate(self.problems, start=1))
+        super().__init__(f"columns refused, nothing changed:\n{lines}")
+
+
+def price_text(price: float) -> str:
+    """A price with eight decimals: ``42685.34567890 USD``."""
+    return f"{price:.8f} USD"
+
+
+def percent_text(percent: float, decimals: int = 2) -> str:
+    """A signed percentage: ``+1.98%``, ``-2.78%``, and ``0.00%`` for what rounds to nothing."""
+    if round(percent, decimals) == 0:
+        percent = 0.0
+    return f"{'+' if percent > 0 else ''}{percent:.{decimals}f}%"
+
+
+def minutes_text(start: int, end: int) -> str:
+    """Time between two instants (ms) in whole minutes: ``125 min``."""
+    return f"{round((end - start) / MINUTE)} min"
+
+
+def always() -> bool:
+    """Visibility of a column that is always shown."""
+    return True
+
+
+def _column(key: str, label: str, text: Callable[[Closed], str]) -> Column[Closed]:
+    return Column(key, label, lambda row, index: text(row), always)
+
+
+BACKTEST_COLUMNS: Final[tuple[Column[Closed], ...]] = (
+    _column("signal_id", "Signal ID", lambda row: row.signal.id),
+    _column("symbol", "Symbol", lambda row: row.signal.symbol),
+    _column("position", "Position", lambda row: row.signal.position.upper()),
+    _column("price_open", "Open Price", lambda row: price_text(row.pnl.price_open)),
+    _column("price_take_profit", "Take Profit", lambda r: price_text(r.signal.price_take_profit)),
+    _column("price_stop_loss", "Stop Loss", lambda row: price_text(row.signal.price_stop_loss)),
+    _column("price_close", "Close Price", lambda row: price_text(row.pnl.price_close)),
+    _column("pnl", "PNL %", lambda row: percent_text(row.pnl.pnl_percentage)),
+    _column("close_reason", "Close Reason", lambda row: str(row.close_reason)),
+    _column("open_time", "Open Time", lambda row: iso(row.signal.pending_at)),
+    _column("close_time", "Close Time", lambda row: iso(row.close_timestamp)),
+    _column(
+        "duration", "Duration", lambda row: minutes_text(row.signal.pending_at, row.close_timestamp)
+    ),
+    _column("note", "Note", lambda row: row.signal.note or MISSING),
+)
+"""Columns of a backtest's trade table. The note is among them without a switch:
+``report_show_signal_note`` rules the reports that hide it by default."""
+
+DEFAULT_COLUMNS: Final[ColumnSets] = MappingProxyType({"backtest_columns": BACKTEST_COLUMNS})
+"""Every collection there is, as shipped; read-only."""
+
+
+def updated_columns(
+    current: ColumnSets, changes: Mapping[str, object], *, unsafe: bool = False
+) -> ColumnSets:
+    """The collections ``current`` with some of them replaced.
+
+    Args:
+        current: collections in force, for example `DEFAULT_COLUMNS`; stays as it is.
+        changes: new collections by name: lists of `Column` or of mappings with its four fields.
+        unsafe: skip the validation of columns; unknown collections are refused all the same.
+
+    Returns:
+        A new read-only mapping with the same names.
+
+    Raises:
+        ColumnsError: every fault of every collection, numbered.
+    """
+    unknown = [
+        f"{name} is not a collection of columns: use one of {', '.join(current)}"
+        for name in changes
+        if name not in current
+    ]
+    merged: dict[str, object] = {**current, **changes}
+    problems = unknown if unsafe else [*unknown, *column_problems(merged, current)]
+    if problems:
+        raise ColumnsError(problems)
+    return MappingProxyType({name: _as_columns(name, merged[name]) for name in merged})
+
+
+def column_problems(
+    collections: Mapping[str, object], known: Mapping[str, object] = DEFAULT_COLUMNS
+) -> list[str]:
+    """Every fault of the collections whose names are ``known``, one sentence each."""
+    found: list[str] = []
+    for name, columns in collections.items():
+        if name not in known:
+            continue
+        if not isinstance(columns, (list, tuple)):
+            found.append(f"{name} is {_kind(columns)}: must be a list of columns")
+            continue
+        items = cast("Sequence[object]", columns)
+        keys: dict[str, list[int]] = {}
+        for index, column in enumerate(items):
+            found.extend(_faults(f"{name}[{index}]", column))
+            key = _fields(column).get("key")
+            if isinstance(key, str):
+                keys.setdefault(key, []).append(index)
+        found.extend(
+            f"{name}: duplicate key {key!r} at indexes {', '.join(map(str, at))}"
+            for key, at in keys.items()
+            if len(at) > 1
+        )
+    return found
+
+
+def _faults(where: str, column: object) -> Iterator[str]:
+    if not isinstance(column, (Column, Mapping)):
+        yield f"{where} is {_kind(column)}: must be an object with {', '.join(_FIELDS)}"
+        return
+    fields = _fields(cast("object", column))
+    for name in _FIELDS:
+        value = fields.get(name)
+        if name not in fields:
+            yield f"{where}: missing required field {name!r}"
+        elif name in ("key", "label"):
+            if not (isinstance(value, str) and value.strip()):
+                yield f"{where}.{name} is {value!r}: must be a non-empty string"
+        elif not callable(value):
+            yield f"{where}.{name} is {value!r}: must be a function"
+
+
+def _fields(column: object) -> Mapping[str, object]:
+    if isinstance(column, Mapping):
+        return cast("Mapping[str, object]", column)
+    return {name: getattr(column, name) for name in _FIELDS if hasattr(column, name)}
+
+
+def _as_columns(name: str, columns: object) -> tuple[Column[Any], ...]:
+    try:
+        return tuple(_as_column(column) for column in cast("Sequence[object]", columns))
+    except (KeyError, TypeError) as error:
+        raise ColumnsError([f"{name} is not a list of columns: {error}"]) from None
+
+
+def _as_column(column: object) -> Column[Any]:
+    if isinstance(column, Column):
+        return cast("Column[Any]", column)
+    fields = cast("Mapping[str, Any]", column)
+    return Column(fields["key"], fields["label"], fields["format"], fields["is_visible"])
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"

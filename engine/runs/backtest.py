@@ -1,0 +1,269 @@
+"""A backtest: history drives the session, as fast as its strategy answers.
+
+While flat, the loop goes from one possible decision to the next; while something is held it jumps
+to the first bar at which the lifecycle would act (`engine.core.exits`). Whenever somebody follows
+single ticks it goes bar by bar instead, with the same results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+from uuid import UUID, uuid5
+
+from engine.core import exits
+from engine.core.frames import Frame
+from engine.core.validation import Prices
+from engine.domain.bars import interval_ms
+from engine.domain.errors import DataGapError, EngineError
+from engine.domain.events import BacktestProgress
+from engine.domain.schemas import FrameSchema, StrategySchema
+from engine.domain.settings import Settings
+from engine.domain.signals import (
+    CancelReason,
+    CloseReason,
+    OpenPosition,
+    RunKey,
+    ScheduledSignal,
+)
+from engine.domain.time import MINUTE, minute_text
+from engine.runs.session import Session, Sink
+from engine.services.bus import Bus
+from engine.services.journal import RunJournal
+from engine.services.market import WARM_UP_MINUTES, Market
+from engine.services.risk import RiskGate
+from engine.services.series import BarSeries
+
+YIELD_SECONDS: Final = 0.020
+"""How long an inline backtest may keep the event loop to itself."""
+
+_NAMESPACE: Final = UUID("6f1c7a52-3f0b-4ad1-9d3f-5a1f0f3f7c11")
+
+
+class BacktestExecution:
+    """One backtest from start to end.
+
+    Attributes:
+        journal: trades, cancellations and counts so far.
+        when: the simulated instant reached.
+        processed: how many of the frame's instants have been passed.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: RunKey,
+        strategy: StrategySchema,
+        frame: FrameSchema,
+        settings: Settings,
+        market: Market,
+        risk: RiskGate,
+        bus: Bus,
+    ) -> None:
+        self.key = key
+        self.settings = settings
+        self.frame = Frame.of(frame.start_date, frame.end_date, frame.interval)
+        self.interval = frame.interval
+        self.market = market
+        self.journal = RunJournal()
+        self.when = self.frame.start
+        self.processed = 0
+        self.stopped = False
+        self.elapsed_seconds = 0.0
+        self.session: Session | None = None
+        self._strategy = strategy
+        self._risk = risk
+        self._bus = bus
+        self._gap = interval_ms(strategy.interval)
+        self._ids = 0
+        self._yielded = 0.0
+        self._at_vwap = settings.fill_price == "vwap"
+
+    def stop(self) -> None:
+        """No new signals; what is open is followed to its close."""
+        self.stopped = True
+
+    async def run(self, sink: Sink | None) -> None:
+        """Run to the end of the frame, of the data, or of what is held after a stop.
+
+        Raises:
+            EngineError: the data cannot be used.
+        """
+        began = self._yielded = time.perf_counter()
+        session = Session(
+            key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
+            risk=self._risk, bus=self._bus, next_id=self._next_id, sink=sink,
+        )  # fmt: skip
+        self.session = session
+        self.journal = session.journal
+        self._progress(0)
+        try:
+            if len(self.frame):
+                series = await self._load()
+                await self._loop(session, series)
+        finally:
+            self.elapsed_seconds = time.perf_counter() - began
+            if session.held is not None:
+                self._risk.book.release(self._strategy.risk_names, self.key)
+        self._progress(len(self.frame))
+        await self._bus.flush()
+
+    # -- data ------------------------------------------------------------------------------------
+
+    async def _load(self) -> BarSeries:
+        frame = self.frame
+        since = frame.start - (WARM_UP_MINUTES + self.settings.avg_price_candles_count) * MINUTE
+        series = await self.market.ensure(self.key.symbol, since, frame.end + MINUTE)
+        if series.end <= frame.start or series.first > frame.end:
+            raise EngineError(
+                f"{self.key.symbol} on {self.key.exchange_name!r} has candles from "
+                f"{minute_text(series.first)} to {minute_text(series.end)}, the frame asks for "
+                f"{minute_text(frame.start)} to {minute_text(frame.end)}: choose dates inside"
+            )
+        return series
+
+    async def _more(self, series: BarSeries) -> bool:
+        """Load what follows the newest bar; False at the end of the data."""
+        until = series.end + (self.settings.max_gap_minutes + 1) * MINUTE
+        try:
+            return await self.market.extend(self.key.symbol, until)
+        except DataGapError as gap:
+            if series.end <= self.frame.end:
+                raise
+            self.journal.warn(f"data ends at {minute_text(series.end)}: {gap}")
+            return False
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    async def _loop(self, session: Session, series: BarSeries) -> None:
+        when = self.frame.start
+        while True:
+            when = await self._flat(session, series, when)
+            if session.held is None:
+                return
+            when = await self._held(session, series, when)
+            if self.stopped or (when >= series.end and not await self._more(series)):
+                if session.held is None and not self.stopped:
+                    self._warn_beyond(when)
+                return
+
+    async def _flat(self, session: Session, series: BarSeries, when: int) -> int:
+        """Decide at every due instant from ``when`` on until something is held; that instant."""
+        frame, step, end = self.frame, self.frame.step, self.frame.end
+        first, real, gap = series.first, series.real, self._gap
+        closes, vwaps = series.columns.close, series.vwap
+        when = frame.at_or_after(when)
+        while when <= end:
+            if self.stopped:
+                return when
+            if when >= series.end:
+                if not await self._more(series):
+                    self._warn_beyond(when)
+                    return when
+                real, closes, vwaps = series.real, series.columns.close, series.vwap
+            last = session.last_attempt
+            due = last is None or when - last >= gap
+            index = (when - first) // MINUTE - 1
+            if due and index >= 0 and real[index]:
+                vwap = float(vwaps[index])
+                market = vwap if self._at_vwap else float(closes[index])
+                await session.attempt(when, Prices(market, vwap))
+                self.when = when
+                if session.held is not None:
+                    return when
+                if series.first != first:  # the strategy asked for older history
+                    first, real = series.first, series.real
+                    closes, vwaps = series.columns.close, series.vwap
+                if time.perf_counter() - self._yielded > YIELD_SECONDS:
+                    await self._breathe(when)
+            elif session.watched():
+                await session.idle(when, float(closes[index]) if index >= 0 else float("nan"))
+                if time.perf_counter() - self._yielded > YIELD_SECONDS:
+                    await self._breathe(when)
+            elif not due and last is not None:
+                when = frame.at_or_after(last + gap)
+                continue
+            when += step
+        return when
+
+    async def _held(self, session: Session, series: BarSeries, when: int) -> int:
+        """Follow what is held until nothing is; the instant at which that happened."""
+        index = series.closed(when)
+        while session.held is not None:
+            if time.perf_counter() - self._yielded > YIELD_SECONDS:
+                await self._breathe(when)
+            if index >= series.size and not await self._more(series):
+                await self._end_of_data(session, series)
+                return series.end
+            # A strategy or callback may have loaded older history meanwhile.
+            index = series.closed(when)
+            if session.watched() or (self.stopped and isinstance(session.held, ScheduledSignal)):
+                bars = [index]
+            else:
+                bars = self._next_bars(session.held, series, index)
+            for at in bars:
+                if at < series.size:
+                    bar = series.bar(at, market_is_vwap=self._at_vwap)
+                    await session.settle(bar)
+                    if self.stopped:
+                        await session.cancel_now(bar, CancelReason.STOPPED)
+                when = series.first + (min(at, series.size - 1) + 1) * MINUTE
+            index = series.closed(when)
+            self.when = when
+        return when
+
+    def _next_bars(
+        self, held: ScheduledSignal | OpenPosition, series: BarSeries, index: int
+    ) -> list[int]:
+        """Bars at which something happens next: milestones on the way, then the decisive one."""
+        prices, row, size = series.prices(), held.row, series.size
+        if isinstance(held, ScheduledSignal):
+            deadline = row.scheduled_at + self.settings.schedule_await_minutes * MINUTE
+        else:
+            deadline = row.pending_at + row.minute_estimated_time * MINUTE
+        # The bar that closes at the deadline; an overdue one acts at the very next bar.
+        last = max(index, (deadline - series.first) // MINUTE - 1)
+        stop = min(last, size)
+        if isinstance(held, ScheduledSignal):
+            return [min(exits.first_activity(held, prices, index, stop, self.settings), last)]
+        found = exits.first_exit(held, prices, index, stop, self.settings)
+        return [*exits.milestone_bars(held, series.vwap, index, found), found]
+
+    async def _end_of_data(self, session: Session, series: BarSeries) -> None:
+        bar = series.bar(series.size - 1, market_is_vwap=self._at_vwap)
+        await session.close_now(bar, CloseReason.END_OF_DATA)
+        await session.cancel_now(bar, CancelReason.END_OF_DATA)
+
+    # -- pieces ----------------------------------------------------------------------------------
+
+    async def _breathe(self, when: int) -> None:
+        self.when = when
+        self._progress(self.frame.index(when))
+        await asyncio.sleep(0)
+        self._yielded = time.perf_counter()
+
+    def _progress(self, processed: int) -> None:
+        self.processed = processed
+        if self._bus.wants("progress_backtest"):
+            key, total = self.key, len(self.frame)
+            fraction = processed / total if total else 1.0
+            self._bus.publish(
+                "progress_backtest",
+                BacktestProgress(
+                    key, key.symbol, key.strategy_name, key.exchange_name, key.frame_name,
+                    processed, total, fraction, self.when,
+                ),
+            )  # fmt: skip
+
+    def _warn_beyond(self, when: int) -> None:
+        left = len(self.frame) - self.frame.index(when)
+        if left > 0:
+            self.journal.warn(
+                f"data ends before the frame: {left} of {len(self.frame)} instants, from "
+                f"{minute_text(when)} on, could not be decided"
+            )
+
+    def _next_id(self, when: int) -> str:
+        self._ids += 1
+        return str(uuid5(_NAMESPACE, f"{self.key}|{self._ids}|{when}"))

@@ -1,0 +1,171 @@
+"""Asks a strategy for a signal: plain or async, within its time limit, in its own context."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+import types
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
+from typing import Any, Final
+
+from engine.domain.errors import StrategyTimeoutError
+from engine.domain.schemas import StrategySchema, is_async
+from engine.domain.signals import Mode, RunKey
+from engine.domain.time import from_ms, minute_text
+from engine.services.context import ExecutionContext, MarketWindow, current_execution
+
+PENDING: Final = object()
+"""Returned by `Generator.ask` when the strategy is waiting for something."""
+
+
+class SignalSource:
+    """One run's strategy function.
+
+    Attributes:
+        asked_at: the instant being asked about, or None; a watchdog in another thread reads it.
+        asked_since: `time.monotonic()` of that question.
+    """
+
+    def __init__(
+        self,
+        schema: StrategySchema,
+        key: RunKey,
+        market: MarketWindow,
+        limit_seconds: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.asked_at: int | None = None
+        self.asked_since = 0.0
+        self._function = schema.get_signal
+        self._params = dict(schema.params)
+        self._form = "async" if is_async(schema.get_signal) else "sync"
+        self._threaded = key.mode is Mode.LIVE and self._form == "sync"
+        self._key = key
+        self._market = market
+        self._limit = limit_seconds
+        self._loop = loop
+        self._waiting: tuple[Coroutine[Any, Any, Any], Any, ExecutionContext] | None = None
+        self._stuck: asyncio.Future[Any] | None = None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a plain function overran its limit and has still not returned."""
+        return self._stuck is not None and not self._stuck.done()
+
+    def ask(self, when: int) -> object:
+        """Call the strategy; its answer, or `PENDING` when `answer` has to be awaited.
+
+        The usual case, a function that does not have to wait, costs no task switch.
+        """
+        context = ExecutionContext(self._key, when, self._market, self._loop, self._form)  # type: ignore[arg-type]
+        if self._threaded:
+            self._waiting = (self._in_thread(context), None, context)
+            return PENDING
+        self.asked_since = time.monotonic()
+        self.asked_at = when
+        token = current_execution.set(context)
+        try:
+            outcome = self._function(self._key.symbol, from_ms(when), **self._params)
+            if inspect.iscoroutine(outcome):
+                context.form = "async"
+                try:
+                    first = outcome.send(None)
+                except StopIteration as done:
+                    return done.value
+                self._waiting = (outcome, first, context)
+                return PENDING
+        finally:
+            current_execution.reset(token)
+            self.asked_at = None
+        if inspect.isawaitable(outcome):
+            self._waiting = (_awaited(outcome), None, context)
+            return PENDING
+        if time.monotonic() - self.asked_since > self._limit:
+            raise self._overrun(when)
+        return outcome
+
+    async def answer(self) -> object:
+        """The answer of a strategy that had to wait.
+
+        Raises:
+            StrategyTimeoutError: it took longer than the limit; an async strategy was cancelled.
+        """
+        assert self._waiting is not None
+        coroutine, first, context = self._waiting
+        self._waiting = None
+        self.asked_at = context.when
+        token = current_execution.set(context)
+        deadline = asyncio.timeout(self._limit)
+        try:
+            async with deadline:
+                if first is None:
+                    return await coroutine
+                return await _resumed(coroutine, first)
+        except TimeoutError as error:
+            if deadline.expired():
+                raise self._overrun(context.when) from None
+            raise error
+        finally:
+            current_execution.reset(token)
+            self.asked_at = None
+
+    async def _in_thread(self, context: ExecutionContext) -> object:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._stuck = future
+        scope = copy_context()
+        scope.run(current_execution.set, context)
+
+        def finish(value: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+                future.exception()  # retrieved: a late failure has nobody left to hear it
+
+        def work() -> None:
+            value, error = None, None
+            try:
+                value = scope.run(
+                    self._function, self._key.symbol, from_ms(context.when), **self._params
+                )
+            except BaseException as raised:
+                error = raised
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(finish, value, error)
+
+        # A daemon, so that a strategy that never returns cannot keep the process from ending.
+        threading.Thread(target=work, name=f"strategy {self._key}", daemon=True).start()
+        value = await asyncio.shield(future)
+        return await value if inspect.isawaitable(value) else value
+
+    def _overrun(self, when: int) -> StrategyTimeoutError:
+        return StrategyTimeoutError(
+            f"strategy {self._key.strategy_name!r} on {self._key.symbol} took longer than "
+            f"{self._limit:g} s for the bar at {minute_text(when)} "
+            "(max_signal_generation_seconds): make get_signal faster or raise the limit"
+        )
+
+
+async def _awaited(outcome: Any) -> object:
+    return await outcome
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, Any], first: Any) -> Generator[Any, Any, Any]:
+    """Go on with a coroutine that already yielded ``first`` outside of an await."""
+    yielded = first
+    try:
+        while True:
+            try:
+                sent = yield yielded
+            except BaseException as error:
+                yielded = coroutine.throw(error)
+            else:
+                yielded = coroutine.send(sent)
+    except StopIteration as done:
+        return done.value

@@ -1,0 +1,191 @@
+"""One run as users see it: identity, status, start, stop, wait; the same for every mode."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Protocol
+from uuid import uuid4
+
+from engine.domain.errors import RunStateError
+from engine.domain.events import Done, InstanceChanged
+from engine.domain.signals import Mode, RunKey, TickResult
+from engine.runs.session import Sink
+from engine.services.bus import Bus
+
+IDLE: Final = "idle"
+RUNNING: Final = "running"
+STOPPING: Final = "stopping"
+DONE: Final = "done"
+FAILED: Final = "failed"
+
+_log = logging.getLogger("signaldeck.run")
+
+
+class Execution(Protocol):
+    """What an instance runs: one session of one mode, from start to end."""
+
+    def stop(self) -> None:
+        """No new signals; end once nothing is held. Harmless when repeated."""
+        ...
+
+    async def run(self, sink: Sink | None) -> Any:
+        """Run to the end, awaiting ``sink`` with every transition."""
+        ...
+
+
+class Instance:
+    """A run of one key; the same key always gives the same instance.
+
+    Attributes:
+        id: unique per process.
+        key: identity of the run.
+        error: the message of what ended it, "" otherwise.
+        execution: the present or last session, None before the first start.
+    """
+
+    def __init__(
+        self, key: RunKey, bus: Bus, make: Callable[[], Execution], blocking_sink: bool
+    ) -> None:
+        self.id = uuid4().hex[:12]
+        self.key = key
+        self.error = ""
+        self.execution: Execution | None = None
+        self._bus = bus
+        self._make = make
+        self._blocking_sink = blocking_sink
+        self._status = IDLE
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._failure: Exception | None = None
+
+    @property
+    def status(self) -> str:
+        """``idle | running | stopping | done | failed``."""
+        return self._status
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop was asked for since the last start."""
+        return self._stopped
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last session ended."""
+        return self._status in (DONE, FAILED)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a session is under way."""
+        return self._status in (RUNNING, STOPPING)
+
+    async def get_status(self) -> str:
+        """The status, as a coroutine like every method of the execution classes."""
+        return self._status
+
+    def start(self, sink: Sink | None = None) -> None:
+        """Run as a background task; while one is under way this does nothing.
+
+        A start after a stop opens a new session.
+        """
+        if self.is_running and self._task is not None and not self._task.done():
+            return
+        self.execution = self._make()
+        self._stopped = False
+        self.error = ""
+        self._become(RUNNING)
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(self.execution, sink), name=str(self.key))
+
+    def stop(self) -> None:
+        """Ask for a graceful end: no new signals, what is open is watched to its close."""
+        if self._status == RUNNING and self.execution is not None:
+            self._stopped = True
+            self._become(STOPPING)
+            self.execution.stop()
+
+    async def wait(self) -> None:
+        """Return when the present session has ended; its failure is in ``error``."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def cancel(self) -> None:
+        """End the present session at once, wherever it is, and wait for it."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def results(self, accepts: Callable[[TickResult], bool]) -> AsyncIterator[TickResult]:
+        """Start, and iterate over the accepted results; leaving the iteration cancels the run.
+
+        Raises:
+            RunStateError: a session of this key is under way.
+            EngineError: whatever ended the run.
+        """
+        if self.is_running:
+            raise RunStateError(
+                f"{self.key} is already running: wait for it, stop it, or use another name"
+            )
+        # One slot: a backtest never runs ahead of its consumer, a live run never waits for it.
+        queue: asyncio.Queue[TickResult | None] = asyncio.Queue(1 if self._blocking_sink else 0)
+
+        async def sink(result: TickResult) -> None:
+            if accepts(result):
+                await queue.put(result)
+
+        self.start(sink)
+        task = self._task
+        assert task is not None
+        getter = asyncio.ensure_future(queue.get())
+        try:
+            while True:
+                await asyncio.wait([getter, task], return_when=asyncio.FIRST_COMPLETED)
+                if not getter.done():
+                    if queue.empty():
+                        break
+                    await asyncio.wait([getter])
+                item = getter.result()
+                if item is not None:
+                    getter = asyncio.ensure_future(queue.get())
+                    yield item
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            getter.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _run(self, execution: Execution, sink: Sink | None) -> None:
+        self._failure = None
+        try:
+            await execution.run(sink)
+        except asyncio.CancelledError:
+            self._stopped = True
+            self._become(DONE)
+            raise
+        except Exception as error:
+            _log.info("%s failed", self.key, exc_info=error)
+            self._failure = error
+            self.error = str(error)
+            if sink is None:
+                self._bus.publish("exit", error)
+            self._become(FAILED)
+        else:
+            self._become(DONE)
+            self._publish_done()
+
+    def _become(self, status: str) -> None:
+        self._status = status
+        self._bus.publish(
+            "instance", InstanceChanged(self.id, self.key, status, self.key.mode, error=self.error)
+        )
+
+    def _publish_done(self) -> None:
+        key = self.key
+        backtest = key.mode is Mode.BACKTEST
+        self._bus.publish(
+            "done_backtest" if backtest else "done_live",
+            Done(key, key.symbol, key.strategy_name, key.exchange_name, key.frame_name, backtest),
+        )

@@ -1,0 +1,401 @@
+"""One run at its instants: settle bars, decide, and make transitions durable and public.
+
+Backtest and live drive the same session; they differ in the clock, in where bars come from, and
+in whether there is a store to commit to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from engine.core import lifecycle
+from engine.core.lifecycle import BarClose, Cancel, EntryReached, Exit, Progress, Waiting
+from engine.core.pricing import pnl
+from engine.core.validation import Prices, accept, as_signal
+from engine.domain.changes import (
+    AttemptMade,
+    Change,
+    HeldChanged,
+    Journaled,
+    Released,
+    Reserved,
+)
+from engine.domain.errors import RunError
+from engine.domain.events import Partial
+from engine.domain.schemas import StrategySchema
+from engine.domain.settings import Settings
+from engine.domain.signals import (
+    Active,
+    Cancelled,
+    CancelReason,
+    Closed,
+    CloseReason,
+    Idle,
+    Mode,
+    Opened,
+    OpenPosition,
+    RunKey,
+    Scheduled,
+    ScheduledSignal,
+    SignalRow,
+    TickResult,
+)
+from engine.runs.generation import PENDING, SignalSource
+from engine.services.bus import Bus
+from engine.services.context import ExecutionContext, MarketWindow, execution
+from engine.services.journal import RunJournal
+from engine.services.risk import RiskGate
+
+Commit: TypeAlias = Callable[[Sequence[Change]], Awaitable[None]]
+Sink: TypeAlias = Callable[[TickResult], Awaitable[None]]
+
+_TICK_CALLBACKS = frozenset(
+    ("on_tick", "on_active", "on_idle", "on_partial_profit", "on_partial_loss")
+)
+_log = logging.getLogger("signaldeck.run")
+
+
+class Session:
+    """State of one run, and everything that happens at one of its instants.
+
+    Args:
+        key: identity of the run.
+        strategy: what is asked for signals.
+        settings: the settings the run was started with.
+        market: where data functions look.
+        risk: the gate shared with other runs of the same mode.
+        bus: where events go.
+        next_id: makes a signal's id from the instant it was accepted at.
+        commit: makes changes durable before anybody hears of them; None in a backtest.
+        sink: is awaited with every opened, closed, cancelled and scheduled result.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: RunKey,
+        strategy: StrategySchema,
+        settings: Settings,
+        market: MarketWindow,
+        risk: RiskGate,
+        bus: Bus,
+        next_id: Callable[[int], str],
+        commit: Commit | None = None,
+        sink: Sink | None = None,
+    ) -> None:
+        self.key = key
+        self.settings = settings
+        self.journal = RunJournal()
+        self.held: ScheduledSignal | OpenPosition | None = None
+        self.last_attempt: int | None = None
+        self._strategy = strategy
+        self._risk = risk
+        self._risk_names = strategy.risk_names
+        self._market = market
+        self._bus = bus
+        self._next_id = next_id
+        self._commit = commit
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._topic = "signal_backtest" if key.mode is Mode.BACKTEST else "signal_live"
+        self._backtest = key.mode is Mode.BACKTEST
+        limit = settings.max_signal_generation_seconds
+        self.source = SignalSource(strategy, key, market, limit, self._loop)
+
+    # -- what is asked of a session ------------------------------------------------------------
+
+    def watched(self) -> bool:
+        """Whether anybody follows single ticks, so that none may be skipped."""
+        return (
+            not _TICK_CALLBACKS.isdisjoint(self._strategy.callbacks)
+            or self._bus.wants_ticks(self._topic)
+            or self._bus.wants_ticks("signal")
+        )
+
+    async def settle(self, bar: BarClose) -> None:
+        """Feed the bar that closed at ``bar.at`` to whatever is held."""
+        held = self.held
+        if isinstance(held, OpenPosition):
+            outcome = lifecycle.settle_position(held, bar, self.settings)
+            if isinstance(outcome, Exit):
+                await self._close(held, bar, outcome)
+            elif outcome is not None:
+                await self._progress(held, bar, outcome)
+        elif held is not None:
+            waiting = lifecycle.settle_scheduled(held, bar, self.settings)
+            if isinstance(waiting, Cancel):
+                await self._cancel(held, bar, waiting.reason)
+            elif isinstance(waiting, EntryReached):
+                await self._activate(held, bar, waiting)
+            elif isinstance(waiting, Waiting):
+                await self._tick(Active(self.key, bar.at, bar.market, held.row), "on_active")
+
+    async def attempt(self, when: int, prices: Prices) -> None:
+        """Ask the strategy at ``when`` and act on its answer; the slot is used up in any case."""
+        before, self.last_attempt = self.last_attempt, when
+        self.journal.calls += 1
+        try:
+            answer = self.source.ask(when)
+            if answer is PENDING:
+                answer = await self.source.answer()
+        except Exception as error:
+            self.report(error, "get_signal", when)
+            answer = None
+        try:
+            await self.decide(answer, when, prices)
+        except BaseException:
+            self.last_attempt = before
+            raise
+
+    async def decide(self, answer: object, when: int, prices: Prices) -> None:
+        """Validate an answer, ask risk, and open or schedule; refusals leave the run flat."""
+        attempt: list[Change] = [AttemptMade(self.key, when)]
+        try:
+            signal = as_signal(answer)
+            row = None
+            if signal is not None:
+                row = accept(signal, self.key, when, prices, self.settings, self._next_id(when))
+        except Exception as error:
+            self.report(error, "validation", when)
+            row = None
+        if row is None:
+            await self._durably(attempt)
+            await self._tick(Idle(self.key, when, prices.market), "on_idle")
+        elif row.is_scheduled:
+            await self._schedule(row, when, prices.market, attempt)
+        else:
+            await self._open_at_market(row, when, prices.market, attempt)
+
+    async def idle(self, when: int, market: float) -> None:
+        """Nothing was held and nothing was asked at ``when``."""
+        await self._tick(Idle(self.key, when, market), "on_idle")
+
+    async def close_now(self, bar: BarClose, reason: CloseReason) -> None:
+        """Close the open position at the bar's market price."""
+        if isinstance(self.held, OpenPosition):
+            await self._close(self.held, bar, Exit(reason, bar.market))
+
+    async def cancel_now(self, bar: BarClose, reason: CancelReason) -> None:
+        """Cancel the scheduled signal."""
+        if isinstance(self.held, ScheduledSignal):
+            await self._cancel(self.held, bar, reason)
+
+    def report(self, error: Exception, stage: str, when: int | None) -> None:
+        """Publish one failure as an ``error`` event; the run goes on."""
+        key = self.key
+        event = RunError(
+            error, stage=stage, mode=key.mode, symbol=key.symbol, when=when,
+            strategy_name=key.strategy_name, exchange_name=key.exchange_name,
+            frame_name=key.frame_name,
+        )  # fmt: skip
+        self.journal.note_error(str(event))
+        _log.info("%s: %s failed: %s", key, stage, event)
+        if when is None:
+            self._bus.publish("error", event)
+        else:
+            with execution(self._context(when)):
+                self._bus.publish("error", event)
+
+    # -- transitions ---------------------------------------------------------------------------
+
+    async def _schedule(
+        self, row: SignalRow, when: int, market: float, attempt: list[Change]
+    ) -> None:
+        if not await self._ask_risk(row, row.price_open, when, None):
+            await self._durably(attempt)
+            return
+        held = ScheduledSignal(row)
+        result = Scheduled(self.key, when, market, row)
+        await self._durably([*attempt, HeldChanged(self.key, held), Journaled(self.key, result)])
+        self.held = held
+        with execution(self._context(when)):
+            await self._call("on_schedule", when, row, market)
+        await self._announce(result)
+
+    async def _open_at_market(
+        self, row: SignalRow, when: int, market: float, attempt: list[Change]
+    ) -> None:
+        position = OpenPosition(row)
+        if not await self._ask_risk(row, market, when, position):
+            await self._durably(attempt)
+            return
+        await self._open(position, when, attempt)
+
+    async def _open(self, position: OpenPosition, when: int, extra: list[Change]) -> None:
+        row = position.row
+        result = Opened(self.key, when, row.price_open, row)
+        changes = [*extra, *self._opening(position, result)]
+        await self._durably(changes, on_failure=self._release)
+        self.held = position
+        await self._announce_opened(result)
+
+    async def _activate(self, held: ScheduledSignal, bar: BarClose, entry: EntryReached) -> None:
+        position = lifecycle.activated(held, entry.price, bar.at)
+        row = position.row
+        if not await self._ask_risk(row, entry.price, bar.at, position):
+            await self._cancel(held, bar, CancelReason.RISK)
+            return
+        if entry.stop is None:
+            await self._open(position, bar.at, [])
+            return
+        # Entry and stop within one bar are one transition: a crash must not fall between them.
+        opened = Opened(self.key, bar.at, row.price_open, row)
+        closed = self._closed(row, bar.at, Exit(CloseReason.STOP_LOSS, entry.stop), swept=True)
+        changes = [
+            Journaled(self.key, opened),
+            Journaled(self.key, closed),
+            HeldChanged(self.key, None),
+        ]
+        await self._durably(changes, on_failure=self._release)
+        self.held = position
+        await self._announce_opened(opened)
+        self._release()
+        self.held = None
+        await self._announce_closed(closed)
+
+    async def _close(self, held: OpenPosition, bar: BarClose, exit_: Exit) -> None:
+        result = self._closed(held.row, bar.at, exit_)
+        await self._durably(
+            [
+                HeldChanged(self.key, None),
+                *(Released(name, self.key) for name in self._risk_names),
+                Journaled(self.key, result),
+            ]
+        )
+        self._release()
+        self.held = None
+        await self._announce_closed(result)
+
+    async def _cancel(self, held: ScheduledSignal, bar: BarClose, reason: CancelReason) -> None:
+        result = Cancelled(self.key, bar.at, bar.market, held.row, reason, bar.at)
+        await self._durably([HeldChanged(self.key, None), Journaled(self.key, result)])
+        self.held = None
+        self.journal.cancelled.append(result)
+        with execution(self._context(bar.at)):
+            await self._call("on_cancel", bar.at, held.row, bar.market)
+        await self._announce(result)
+
+    async def _progress(self, held: OpenPosition, bar: BarClose, made: Progress) -> None:
+        row = held.row
+        if made.reached:
+            events = [self._partial(row, bar, side, level) for side, level in made.reached]
+            position = lifecycle.advanced(held, made.reached)
+            journaled = [Journaled(self.key, event) for event in events]
+            await self._durably([HeldChanged(self.key, position), *journaled])
+            self.held = position
+            with execution(self._context(bar.at)):
+                for event in events:
+                    self._bus.publish(f"partial_{event.side}", event)
+        for name, percent in (
+            ("on_partial_profit", made.percent_tp),
+            ("on_partial_loss", made.percent_sl),
+        ):
+            if percent > 0 and name in self._strategy.callbacks:
+                with execution(self._context(bar.at)):
+                    await self._call(name, bar.at, row, bar.vwap, percent)
+        active = Active(self.key, bar.at, bar.vwap, row, made.percent_tp, made.percent_sl)
+        await self._tick(active, "on_active")
+
+    # -- pieces --------------------------------------------------------------------------------
+
+    def _context(self, when: int) -> ExecutionContext:
+        return ExecutionContext(self.key, when, self._market, self._loop)
+
+    async def _ask_risk(
+        self, row: SignalRow, price: float, when: int, position: OpenPosition | None
+    ) -> bool:
+        if not self._risk_names:
+            return True
+        with execution(self._context(when)):
+            agreed = await self._risk.check(self._risk_names, self.key, row, price, when, position)
+        if not agreed:
+            self.journal.rejections += 1
+        return agreed
+
+    def _release(self) -> None:
+        if self._risk_names:
+            self._risk.book.release(self._risk_names, self.key)
+
+    async def _durably(
+        self, changes: Sequence[Change], on_failure: Callable[[], None] | None = None
+    ) -> None:
+        if self._commit is None:
+            return
+        try:
+            await self._commit(changes)
+        except BaseException:
+            if on_failure is not None:
+                on_failure()
+            raise
+
+    def _opening(self, position: OpenPosition, result: Opened) -> list[Change]:
+        return [
+            HeldChanged(self.key, position),
+            *(Reserved(name, self.key, position) for name in self._risk_names),
+            Journaled(self.key, result),
+        ]
+
+    def _closed(self, row: SignalRow, at: int, exit_: Exit, *, swept: bool = False) -> Closed:
+        earned = pnl(row.position, row.price_open, exit_.price, self.settings)
+        return Closed(
+            self.key, at, exit_.price, row, exit_.reason, at, earned, exit_.ambiguous, swept
+        )
+
+    def _partial(self, row: SignalRow, bar: BarClose, side: lifecycle.Side, level: int) -> Partial:
+        key = self.key
+        return Partial(
+            side, key, key.symbol, key.strategy_name, key.exchange_name, row, bar.vwap, level,
+            self._backtest, bar.at,
+        )  # fmt: skip
+
+    async def _announce_opened(self, result: Opened) -> None:
+        with execution(self._context(result.when)):
+            await self._call("on_write", result.when, result.signal)
+            await self._call("on_open", result.when, result.signal, result.current_price)
+        await self._announce(result)
+
+    async def _announce_closed(self, result: Closed) -> None:
+        self.journal.trades.append(result)
+        with execution(self._context(result.when)):
+            await self._call("on_close", result.when, result.signal, result.current_price)
+            await self._call("on_write", result.when, None)
+        await self._announce(result)
+
+    async def _announce(self, result: TickResult) -> None:
+        """Callbacks, events and the run's consumer hear of a transition, in this order."""
+        with execution(self._context(result.when)):
+            await self._call("on_tick", result.when, result)
+            self._bus.publish_result(self._topic, result)
+            self._bus.publish_result("signal", result)
+        if self._backtest:
+            await self._bus.flush()
+        if self._sink is not None:
+            await self._sink(result)
+
+    async def _tick(self, result: Idle | Active, callback: str) -> None:
+        """Somebody may follow every tick; usually nobody does and this costs nothing."""
+        if not self.watched():
+            return
+        with execution(self._context(result.when)):
+            if isinstance(result, Idle):
+                await self._call(callback, result.when, result.current_price)
+            else:
+                await self._call(callback, result.when, result.signal, result.current_price)
+            await self._call("on_tick", result.when, result)
+            self._bus.publish_result(self._topic, result)
+            self._bus.publish_result("signal", result)
+
+    async def _call(self, name: str, when: int, *arguments: Any) -> None:
+        callback = self._strategy.callbacks.get(name)
+        if callback is None:
+            return
+        try:
+            outcome = callback(self.key.symbol, *arguments, self._backtest)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except Exception as error:
+            self.report(error, "callback", when)

@@ -1,0 +1,328 @@
+"""The composition root: an `Engine` wires everything; nothing else knows everything."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.domain.bars import CANDLE_INTERVALS
+from engine.domain.errors import EngineError, NotRegisteredError
+from engine.domain.ports import Clock, Exchange, Store
+from engine.domain.schemas import (
+    ExchangeSchema,
+    FrameSchema,
+    RiskSchema,
+    StrategySchema,
+)
+from engine.domain.settings import Settings
+from engine.domain.signals import Mode, RunKey
+from engine.runs.backtest import BacktestExecution
+from engine.runs.instance import Instance
+from engine.runs.live import LiveExecution, every_minute
+from engine.services.bus import Bus
+from engine.services.clock import SystemClock
+from engine.services.loader import LoadedFile, execute
+from engine.services.market import Market
+from engine.services.registry import Registry
+from engine.services.risk import RiskGate
+
+_log = logging.getLogger("signaldeck.engine")
+_current: ContextVar[Engine | None] = ContextVar("signaldeck_engine", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSpec:
+    """A built-in exchange by kind and options, so that another process can open it as well.
+
+    ``kind`` is ``files`` (options ``paths`` and optionally ``symbol``) or ``simulated`` (option
+    ``seed``).
+    """
+
+    name: str
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Engine:
+    """Owns settings, registries, bus, store and runs.
+
+    Args:
+        state: where live state is kept: a path, or ``":memory:"``.
+        store: any object with the store protocol, instead of ``state``.
+        config: settings that differ from the defaults.
+        clock: what "now" is; the wall clock by default.
+
+    Use ``async with Engine() as engine:``; inside the block it is the current engine, on which
+    the module-level functions and classes act.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: str | Path = ":memory:",
+        store: Store | None = None,
+        config: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = Settings().updated(config or {})
+        self.clock: Clock = clock or SystemClock()
+        self.bus = Bus()
+        self.strategies: Registry[StrategySchema] = Registry("strategy")
+        self.exchanges: Registry[ExchangeSchema] = Registry("exchange")
+        self.frames: Registry[FrameSchema] = Registry("frame")
+        self.risks: Registry[RiskSchema] = Registry("risk")
+        self.files: list[LoadedFile] = []
+        self._store = store if store is not None else _open_store(state)
+        self._opened = False
+        self._instances: dict[RunKey, Instance] = {}
+        self._markets: dict[str, Market] = {}
+        self._live_risk: RiskGate | None = None
+        self._tokens: list[Token[Engine | None]] = []
+        self._closers: list[Callable[[], Any]] = []
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Engine:
+        await self.open()
+        self._tokens.append(_current.set(self))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        _current.reset(self._tokens.pop())
+        await self.close()
+
+    async def open(self) -> None:
+        """Make the store ready; harmless when repeated."""
+        if not self._opened:
+            self._opened = True
+            await self._store.open()
+
+    async def close(self) -> None:
+        """End every run where it is, close the bus, the exchanges and the store."""
+        for instance in self.instances():
+            await instance.cancel()
+        await self.bus.close()
+        for close in self._closers:
+            done = close()
+            if inspect.isawaitable(done):
+                await done
+        self._closers.clear()
+        await self._store.close()
+
+    # -- settings and components -----------------------------------------------------------------
+
+    def configure(self, changes: Mapping[str, Any], *, unsafe: bool = False) -> Settings:
+        """Change settings for runs started from now on.
+
+        Raises:
+            SettingsError: nothing was changed; every problem is listed.
+        """
+        self.settings = self.settings.updated(changes, unsafe=unsafe)
+        return self.settings
+
+    def load_file(self, path: Path) -> LoadedFile:
+        """Execute a strategy file; what it registers goes to this engine.
+
+        A component whose name is taken by an earlier file is refused like any second
+        registration, so load a user's files before the shipped ones.
+        """
+        token = _current.set(self)
+        try:
+            loaded = execute(path, self._registered)
+        finally:
+            _current.reset(token)
+        self.files.append(loaded)
+        return loaded
+
+    def open_exchange(self, spec: ExchangeSpec) -> ExchangeSchema:
+        """Register a built-in exchange under ``spec.name``.
+
+        Raises:
+            EngineError: the kind is unknown, or its options or files cannot be used.
+        """
+        exchange = _make_exchange(spec, self.clock)
+        schema = ExchangeSchema(
+            exchange_name=spec.name,
+            get_candles=exchange.get_candles,
+            format_price=exchange.format_price,
+            format_quantity=exchange.format_quantity,
+            intervals=tuple(i for i in CANDLE_INTERVALS if i in exchange.intervals()),
+            get_symbols=exchange.symbols,
+            close=exchange.close,
+            note=spec.kind,
+        )
+        self._closers.append(exchange.close)
+        return self.exchanges.add(schema)
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def backtest(
+        self, symbol: str, *, strategy_name: str, exchange_name: str, frame_name: str
+    ) -> Instance:
+        """The backtest of this key; it is made on first use.
+
+        Raises:
+            NotRegisteredError: naming what is missing.
+        """
+        call = "Backtest"
+        strategy = self._strategy(strategy_name, call)
+        exchange = self.exchanges.get(exchange_name, call)
+        frame = self.frames.get(frame_name, call)
+        key = RunKey(Mode.BACKTEST, exchange_name, strategy_name, symbol, frame_name)
+
+        def make() -> BacktestExecution:
+            settings = self.settings
+            market = Market(exchange, settings, self.clock, horizon=frame.end_date + 60_000)
+            return BacktestExecution(
+                key=key, strategy=strategy, frame=frame, settings=settings, market=market,
+                risk=RiskGate(self.risks, self.bus), bus=self.bus,
+            )  # fmt: skip
+
+        return self._instance(key, make)
+
+    def live(
+        self,
+        symbol: str,
+        *,
+        strategy_name: str,
+        exchange_name: str,
+        instants: Callable[[int], bool] | None = None,
+    ) -> Instance:
+        """The live run of this key; it is made on first use.
+
+        Args:
+            symbol: what to watch.
+            strategy_name: a registered strategy.
+            exchange_name: a registered exchange.
+            instants: which minutes are decision instants; every whole minute by default. Replays
+                give a frame's instants here.
+
+        Raises:
+            NotRegisteredError: naming what is missing.
+        """
+        call = "Live"
+        strategy = self._strategy(strategy_name, call)
+        exchange = self.exchanges.get(exchange_name, call)
+        key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
+
+        def make() -> LiveExecution:
+            market = self._markets.get(exchange_name)
+            if market is None:
+                market = Market(exchange, self.settings, self.clock)
+                self._markets[exchange_name] = market
+            if self._live_risk is None:
+                self._live_risk = RiskGate(self.risks, self.bus)
+            return LiveExecution(
+                key=key, strategy=strategy, settings=self.settings, market=market,
+                risk=self._live_risk, bus=self.bus, clock=self.clock, commit=self._store.commit,
+                instants=instants or every_minute,
+            )  # fmt: skip
+
+        return self._instance(key, make)
+
+    def instances(self, mode: Mode | None = None) -> tuple[Instance, ...]:
+        """All runs made so far, oldest first; of one mode if given."""
+        return tuple(
+            item for key, item in self._instances.items() if mode is None or key.mode is mode
+        )
+
+    def find(
+        self,
+        mode: Mode,
+        symbol: str,
+        strategy_name: str,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+    ) -> Instance:
+        """The one run that matches.
+
+        Raises:
+            EngineError: none matches, or several do; those are listed.
+        """
+        found = [
+            item
+            for item in self.instances(mode)
+            if item.key.symbol == symbol
+            and item.key.strategy_name == strategy_name
+            and exchange_name in (None, item.key.exchange_name)
+            and frame_name in (None, item.key.frame_name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            self.strategies.get(strategy_name, mode.capitalize())
+            raise NotRegisteredError(
+                f"no {mode} of {strategy_name!r} on {symbol!r} has been started"
+            )
+        keys = "; ".join(str(item.key) for item in found)
+        raise EngineError(f"several runs match, name exchange_name and frame_name: {keys}")
+
+    # -- pieces ----------------------------------------------------------------------------------
+
+    def _strategy(self, name: str, call: str) -> StrategySchema:
+        strategy = self.strategies.get(name, call)
+        for risk_name in strategy.risk_names:
+            self.risks.get(risk_name, f"{call}, strategy {name!r}")
+        return strategy
+
+    def _instance(self, key: RunKey, make: Callable[[], Any]) -> Instance:
+        found = self._instances.get(key)
+        if found is None:
+            blocking = key.mode is Mode.BACKTEST
+            found = self._instances[key] = Instance(key, self.bus, make, blocking)
+        return found
+
+    def _registered(self) -> tuple[tuple[str, str], ...]:
+        registries: tuple[Registry[Any], ...] = (
+            self.strategies, self.exchanges, self.frames, self.risks,
+        )  # fmt: skip
+        return tuple((registry.kind, name) for registry in registries for name in registry.names())
+
+
+class _Default:
+    """The process-wide engine, made on first use by code that never entered one."""
+
+    engine: Engine | None = None
+
+
+def current_engine() -> Engine:
+    """The engine of the surrounding ``async with``, else the process-wide default."""
+    engine = _current.get()
+    if engine is None:
+        if _Default.engine is None:
+            _Default.engine = Engine()
+        engine = _Default.engine
+    return engine
+
+
+def _open_store(state: str | Path) -> Store:
+    from engine.adapters.store.memory import MemoryStore
+
+    if str(state) != ":memory:":
+        _log.info("state %s: this version keeps live state in memory only", state)
+    return MemoryStore()
+
+
+def _make_exchange(spec: ExchangeSpec, clock: Clock) -> Exchange:
+    # Imported on demand: reading files needs polars, which a simulated market does without.
+    options = dict(spec.options)
+    try:
+        if spec.kind == "files":
+            from engine.adapters.exchanges.files import FilesExchange
+
+            paths = [Path(path) for path in options.pop("paths", ())]
+            return FilesExchange(paths, **options)
+        if spec.kind == "simulated":
+            from engine.adapters.exchanges.simulated import SimulatedExchange
+
+            return SimulatedExchange(now=clock.now, **options)
+    except TypeError as error:
+        raise EngineError(f"exchange {spec.name!r} ({spec.kind}): {error}") from None
+    raise EngineError(
+        f"exchange {spec.name!r}: kind {spec.kind!r} is unknown: use files or simulated"
+    )

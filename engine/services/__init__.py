@@ -1,0 +1,1 @@
+"""What runs share: registries, context, events, bars, clocks, risk."""

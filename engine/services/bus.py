@@ -1,0 +1,216 @@
+"""The event bus: every listener has its own bounded queue and task.
+
+A slow or failing listener therefore harms nobody but itself, and order is kept per listener. An
+event is handled in the context it was published in, so data functions work inside listeners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Final, TypeAlias
+
+from engine.domain.errors import RunError
+from engine.domain.signals import Action, TickResult
+
+Listener: TypeAlias = Callable[[Any], Any]
+Unsubscribe: TypeAlias = Callable[[], None]
+
+TOPICS: Final = (
+    "signal", "signal_live", "signal_backtest", "error", "exit", "done_live", "done_backtest",
+    "done_walker", "progress_backtest", "progress_walker", "progress_optimizer", "performance",
+    "walker", "walker_complete", "validation", "partial_profit", "partial_loss", "risk",
+    "instance", "data",
+)  # fmt: skip
+
+DEFAULT_QUEUE: Final = 10_000
+_TICKS: Final = (Action.IDLE, Action.ACTIVE)
+_log = logging.getLogger("signaldeck.bus")
+_handling: ContextVar[Subscription | None] = ContextVar("signaldeck_handling", default=None)
+
+
+class Subscription:
+    """One listener of one topic, with its queue; ``dropped`` counts events lost to overflow."""
+
+    def __init__(
+        self, bus: Bus, topic: str, listener: Listener, maxsize: int, transitions_only: bool
+    ) -> None:
+        self.topic = topic
+        self.transitions_only = transitions_only
+        self.dropped = 0
+        self._bus = bus
+        self._listener = listener
+        self._maxsize = maxsize
+        self._queue: deque[tuple[Any, Context]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.Event | None = None
+        self._closed = False
+
+    def offer(self, payload: Any) -> None:
+        """Queue an event and make sure the listener's task is there to take it."""
+        if len(self._queue) >= self._maxsize:
+            self.dropped += 1
+            if self.dropped == 1:
+                _log.warning(
+                    "listener of %s is too slow: events are dropped (queue of %d is full)",
+                    self.topic,
+                    self._maxsize,
+                )
+            return
+        self._queue.append((payload, copy_context()))
+        if self._task is None or self._task.done():
+            self._idle = asyncio.Event()
+            context = copy_context()
+            context.run(_handling.set, self)
+            self._task = asyncio.get_running_loop().create_task(self._drain(), context=context)
+
+    async def idle(self) -> None:
+        """Return when everything queued so far has been handled."""
+        if self._task is not None and not self._task.done() and self._idle is not None:
+            await self._idle.wait()
+
+    def close(self) -> None:
+        """Stop listening; what is queued is dropped."""
+        self._closed = True
+        self._queue.clear()
+        self._bus.discard(self)
+
+    async def aclose(self) -> None:
+        """Stop listening and end the task."""
+        self.close()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _drain(self) -> None:
+        # The task ends when the queue is empty: idle listeners cost nothing, not even at exit.
+        idle = self._idle
+        assert idle is not None
+        try:
+            while self._queue:
+                payload, context = self._queue.popleft()
+                await self._handle(payload, context)
+        finally:
+            idle.set()
+
+    async def _handle(self, payload: Any, context: Context) -> None:
+        context.run(_handling.set, self)
+        try:
+            outcome = context.run(self._listener, payload)
+            if inspect.isawaitable(outcome):
+                await asyncio.get_running_loop().create_task(_finish(outcome), context=context)
+        except Exception as error:
+            self._bus.listener_failed(self, payload, error)
+
+
+async def _finish(outcome: Any) -> None:
+    await outcome
+
+
+class Bus:
+    """Typed topics of one engine; publish only from the engine's loop."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, tuple[Subscription, ...]] = {topic: () for topic in TOPICS}
+
+    def subscribe(
+        self,
+        topic: str,
+        listener: Listener,
+        *,
+        transitions_only: bool = False,
+        maxsize: int = DEFAULT_QUEUE,
+    ) -> Unsubscribe:
+        """Call ``listener(payload)`` for every event of a topic, in order, one at a time.
+
+        Args:
+            topic: one of `TOPICS`.
+            listener: plain or async; a failure becomes an ``error`` event.
+            transitions_only: on signal topics, leave out ``idle`` and ``active`` results.
+            maxsize: events kept while the listener is busy; more are dropped and counted.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        subscription = Subscription(self, topic, listener, maxsize, transitions_only)
+        self._topics[topic] = (*self._topics[topic], subscription)
+        return subscription.close
+
+    def subscribe_once(
+        self, topic: str, accepts: Callable[[Any], object], listener: Listener
+    ) -> Unsubscribe:
+        """Call ``listener`` for the first event that ``accepts`` finds true, then stop."""
+        fired = False
+
+        def first(payload: Any) -> Any:
+            nonlocal fired
+            if fired or not accepts(payload):
+                return None
+            fired = True
+            unsubscribe()
+            return listener(payload)
+
+        unsubscribe = self.subscribe(topic, first)
+        return unsubscribe
+
+    def publish(self, topic: str, payload: Any) -> None:
+        """Queue an event for every listener of a topic."""
+        for subscription in self._topics[topic]:
+            subscription.offer(payload)
+
+    def publish_result(self, topic: str, result: TickResult) -> None:
+        """Queue a tick result on a signal topic."""
+        tick = result.action in _TICKS
+        for subscription in self._topics[topic]:
+            if not (tick and subscription.transitions_only):
+                subscription.offer(result)
+
+    def wants(self, topic: str) -> bool:
+        """Whether anybody listens to a topic."""
+        return bool(self._topics[topic])
+
+    def wants_ticks(self, topic: str) -> bool:
+        """Whether anybody listens to a signal topic's ``idle`` and ``active`` results."""
+        return any(not item.transitions_only for item in self._topics[topic])
+
+    def dropped(self) -> int:
+        """Events lost to full queues, over all present listeners."""
+        return sum(item.dropped for items in self._topics.values() for item in items)
+
+    async def flush(self) -> None:
+        """Return when every event published so far has been handled.
+
+        A listener that is itself waiting (it started a run and awaits it) is not waited for.
+        """
+        mine = _handling.get()
+        for items in tuple(self._topics.values()):
+            for item in items:
+                if item is not mine:
+                    await item.idle()
+
+    def discard(self, subscription: Subscription) -> None:
+        """Remove a subscription; unknown ones are ignored."""
+        kept = tuple(item for item in self._topics[subscription.topic] if item is not subscription)
+        self._topics[subscription.topic] = kept
+
+    def listener_failed(self, subscription: Subscription, payload: Any, error: Exception) -> None:
+        """Report a listener's failure; a failing error listener is only logged."""
+        _log.warning("listener of %s failed", subscription.topic, exc_info=error)
+        if subscription.topic not in ("error", "exit"):
+            key = getattr(payload, "key", None)
+            names = {} if key is None else {
+                "mode": key.mode, "symbol": key.symbol, "strategy_name": key.strategy_name,
+                "exchange_name": key.exchange_name, "frame_name": key.frame_name,
+            }  # fmt: skip
+            when = getattr(payload, "when", None)
+            self.publish("error", RunError(error, stage="listener", when=when, **names))
+
+    async def close(self) -> None:
+        """End every listener's task."""
+        for items in tuple(self._topics.values()):
+            for item in items:
+                await item.aclose()

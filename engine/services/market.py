@@ -1,0 +1,389 @@
+"""Bars for runs: fetched from an exchange, checked, filled, kept, and cut into closed windows.
+
+One market serves one backtest, or all live runs on one exchange. Whatever is asked of it, no bar
+that closes after the asking instant is ever handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from threading import Thread
+from typing import Any, Final, cast
+
+import numpy as np
+
+from engine.core.candles import Filled, Source, cleaned, fill, resampled, to_columns
+from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, concat, interval_ms, select
+from engine.domain.errors import CandleDataError, EngineError, ExchangeError, NoDataError
+from engine.domain.ports import CandleRows, Clock
+from engine.domain.schemas import ExchangeSchema
+from engine.domain.settings import Settings
+from engine.domain.time import MINUTE, from_ms, minute_text
+from engine.services.series import BarSeries
+
+PAGE: Final = 1000
+"""Candles asked for in one exchange call."""
+
+WARM_UP_MINUTES: Final = 1440
+"""History loaded before a run's first instant; more is loaded when a strategy asks for it."""
+
+_MAX_PROBE: Final = 64
+_POLL_FIRST, _POLL_LAST = 250, 2000
+_log = logging.getLogger("signaldeck.market")
+
+
+class Market:
+    """Bars of one exchange.
+
+    Args:
+        schema: the exchange.
+        settings: VWAP window, gap and anomaly limits, retries.
+        clock: tells what has closed, and times retries and polls.
+        horizon: load up to this instant at once when history is needed (a backtest's end); 0
+            loads no further than what is asked for.
+    """
+
+    def __init__(
+        self, schema: ExchangeSchema, settings: Settings, clock: Clock, horizon: int = 0
+    ) -> None:
+        self.schema = schema
+        self.settings = settings
+        self._clock = clock
+        self._horizon = horizon
+        self._series: dict[tuple[str, str], BarSeries] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._polls: dict[str, asyncio.Task[bool]] = {}
+        self._resampled: set[str] = set()
+
+    # -- windows ---------------------------------------------------------------------------
+
+    def cached_window(self, symbol: str, interval: str, when: int, limit: int) -> Candles | None:
+        """The newest ``limit`` bars visible at ``when`` if they are in memory, else None."""
+        series = self._series.get((symbol, interval))
+        return None if series is None or limit < 1 else series.window(when, limit)
+
+    async def window(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
+        """The newest ``limit`` closed bars at ``when`` (ms UTC), oldest first.
+
+        Fewer only where history really starts later.
+
+        Raises:
+            SchemaError: unknown interval.
+            EngineError: limit below 1, or the exchange failed.
+        """
+        step = interval_ms(interval, CANDLE_INTERVALS)
+        if limit < 1:
+            raise EngineError(f"get_candles: limit is {limit}: must be at least 1")
+        found = self.cached_window(symbol, interval, when, limit)
+        if found is not None:
+            return found
+        since = (when // step - limit) * step
+        if interval == "1m":
+            await self.ensure(symbol, since, when)
+            return self._cut(symbol, interval, when, limit)
+        if self._serves(interval):
+            try:
+                await self._ensure(symbol, interval, since, when)
+                return self._cut(symbol, interval, when, limit)
+            except EngineError as reason:
+                if self._serves_surely(interval):
+                    raise
+                _log.info("%s: %s is resampled from 1m (%s)", self.schema.name, interval, reason)
+                self._resampled.add(interval)
+                self._series.pop((symbol, interval), None)
+        await self.ensure(symbol, since, when)
+        self._resample(symbol, interval, step)
+        return self._cut(symbol, interval, when, limit)
+
+    def window_blocking(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
+        """`window` for plain functions on the engine's own thread.
+
+        What is in memory, and whatever an exchange delivers without waiting, comes at once. An
+        exchange that has to wait is driven by a loop of its own in a helper thread, because this
+        thread's loop is busy with the very strategy that asks.
+        """
+        found = self.cached_window(symbol, interval, when, limit)
+        if found is not None:
+            return found
+        coroutine = self.window(symbol, interval, when, limit)
+        try:
+            coroutine.send(None)
+        except StopIteration as done:
+            return cast(Candles, done.value)
+        coroutine.close()
+        return _in_thread(self, symbol, interval, when, limit)
+
+    def vwap(self, symbol: str, when: int) -> float | None:
+        """VWAP(when), or None while no bar has closed or it is not in memory."""
+        series = self._series.get((symbol, "1m"))
+        if series is None or when > series.loaded_until:
+            return None
+        closed = series.closed(when)
+        return float(series.vwap[closed - 1]) if closed else None
+
+    def minutes(self, symbol: str) -> BarSeries:
+        """The symbol's 1m series.
+
+        Raises:
+            NoDataError: nothing was loaded.
+        """
+        series = self._series.get((symbol, "1m"))
+        if series is None:
+            raise NoDataError(f"exchange {self.schema.name!r} has no candles for {symbol!r}")
+        return series
+
+    # -- loading ---------------------------------------------------------------------------
+
+    async def ensure(self, symbol: str, since: int, until: int) -> BarSeries:
+        """Load 1m bars that open from ``since`` on and close up to ``until`` (ms UTC).
+
+        Raises:
+            NoDataError: the exchange has nothing at all there.
+            CandleDataError, DataGapError: what it has cannot be used.
+            ExchangeError: it failed, retries included.
+        """
+        return await self._ensure(symbol, "1m", since, until)
+
+    async def extend(self, symbol: str, until: int) -> bool:
+        """Load 1m bars that close up to ``until``; False when there are no newer ones."""
+        series = self.minutes(symbol)
+        before = series.size
+        async with self._lock(symbol, "1m"):
+            await self._forward(series, Source(self.schema.name, symbol, "1m"), until)
+        return series.size > before
+
+    async def advance(self, symbol: str, when: int) -> bool:
+        """Live: wait until the bar closing at ``when`` is here, or the next minute begins.
+
+        However many runs wait for one symbol, the exchange is asked once.
+
+        Returns:
+            True when the bar arrived in time.
+        """
+        series = self._series.get((symbol, "1m"))
+        if series is not None and series.size and series.end >= when:
+            return True
+        task = self._polls.get(symbol)
+        if task is None or task.done():
+            task = asyncio.get_running_loop().create_task(self._poll(symbol, when))
+            self._polls[symbol] = task
+        with self._clock.waiting():
+            return await asyncio.shield(task)
+
+    async def _poll(self, symbol: str, when: int) -> bool:
+        pause = _POLL_FIRST
+        with self._clock.working():
+            while True:
+                series = self._series.get((symbol, "1m"))
+                if series is None:
+                    since = when - (WARM_UP_MINUTES + 1) * MINUTE
+                    series = await self.ensure(symbol, since, when)
+                else:
+                    series.loaded_until = min(series.loaded_until, series.end)
+                    await self.extend(symbol, when)
+                if series.end >= when:
+                    return True
+                now = self._clock.now()
+                if now >= when + MINUTE:
+                    return False
+                await self._clock.sleep_until(min(when + MINUTE, now + pause))
+                pause = min(_POLL_LAST, pause * 2)
+
+    async def _ensure(self, symbol: str, interval: str, since: int, until: int) -> BarSeries:
+        source = Source(self.schema.name, symbol, interval)
+        async with self._lock(symbol, interval):
+            series = self._series.get((symbol, interval))
+            if series is None:
+                series = await self._begin(source, since, max(until, self._horizon))
+                self._series[symbol, interval] = series
+                return series
+            if since < series.first and not series.at_start:
+                # Doubling keeps the number of requests small when a strategy asks ever further.
+                await self._backward(series, source, min(since, 2 * series.first - series.end))
+            if until > series.loaded_until:
+                await self._forward(series, source, max(until, self._horizon))
+        return series
+
+    async def _begin(self, source: Source, since: int, until: int) -> BarSeries:
+        step = interval_ms(source.interval)
+        since, until = since // step * step, until // step * step
+        columns = await self._fetch(source, since, until)
+        if not len(columns.timestamp):
+            raise NoDataError(
+                f"{source}: no candles between {minute_text(since)} and {minute_text(until)}: "
+                "check the symbol's name and the dates"
+            )
+        window = self.settings.avg_price_candles_count if source.interval == "1m" else 0
+        series = BarSeries(step, until, window)
+        clean = cleaned(columns, source, step, self.settings)
+        series.append(fill(clean, source, step, self.settings.max_gap_minutes))
+        if series.first > since:
+            await self._look_behind(series, source)
+        return series
+
+    async def _look_behind(self, series: BarSeries, source: Source) -> None:
+        """Settle whether history starts at the oldest bar, or a hole happens to lie there.
+
+        Without this, VWAP and filled minutes near the start would depend on where loading began.
+        """
+        since = series.first - self.settings.max_gap_minutes * MINUTE - series.step
+        since = since // series.step * series.step
+        await self._backward(series, source, since)
+
+    async def _backward(self, series: BarSeries, source: Source, since: int) -> None:
+        since = since // series.step * series.step
+        columns = await self._fetch(source, since, series.first)
+        if not len(columns.timestamp):
+            series.at_start = True
+            return
+        clean = cleaned(columns, source, series.step, self.settings)
+        joined = Columns(*(np.append(a, b[0]) for a, b in zip(clean, series.columns, strict=True)))  # type: ignore[arg-type]
+        filled = fill(joined, source, series.step, self.settings.max_gap_minutes)
+        series.prepend(Filled(select(filled.columns, slice(0, -1)), filled.real[:-1]))
+        if series.first > since:
+            await self._look_behind(series, source)
+
+    async def _forward(self, series: BarSeries, source: Source, until: int) -> None:
+        until = until // series.step * series.step
+        start = max(series.end, series.first)
+        if until <= start:
+            series.loaded_until = max(series.loaded_until, until)
+            return
+        columns = await self._fetch(source, start, until)
+        if len(columns.timestamp):
+            before = series.closes_before(60)
+            clean = cleaned(columns, source, series.step, self.settings, before)
+            self._append_filled(series, source, clean)
+        series.loaded_until = max(series.loaded_until, until)
+
+    def _append_filled(self, series: BarSeries, source: Source, clean: Columns) -> None:
+        # The newest known bar goes in front, so that a hole between it and the new rows is seen.
+        last = series.size - 1
+        joined = concat([select(series.columns, slice(last, last + 1)), clean])
+        filled = fill(joined, source, series.step, self.settings.max_gap_minutes)
+        series.append(Filled(select(filled.columns, slice(1, None)), filled.real[1:]))
+
+    async def _fetch(self, source: Source, since: int, until: int) -> Columns:
+        """Raw rows that open in ``[since, until)``, page by page, oldest page first."""
+        step = interval_ms(source.interval)
+        parts: list[Columns] = []
+        cursor, probe = since, 1
+        while cursor < until:
+            limit = min(PAGE * probe, -(-(until - cursor) // step))
+            columns = await self._page(source, cursor, limit)
+            stamps = columns.timestamp
+            keep = (stamps >= cursor) & (stamps < until)
+            if not keep.any():
+                # Beyond a hole, or beyond the end: ever larger steps find out cheaply.
+                cursor, probe = cursor + limit * step, min(probe * 2, _MAX_PROBE)
+                continue
+            if not keep.all():
+                columns = select(columns, keep)
+            parts.append(columns)
+            cursor, probe = int(columns.timestamp.max()) // step * step + step, 1
+        if not parts:
+            return Candles.empty().columns()
+        return parts[0] if len(parts) == 1 else concat(parts)
+
+    async def _page(self, source: Source, since: int, limit: int) -> Columns:
+        rows = await self._call(source, since, limit)
+        columns = to_columns(rows, source)
+        now, step = self._clock.now(), interval_ms(source.interval)
+        stamps = columns.timestamp
+        if len(stamps) and int(stamps.max()) + step > now:
+            ahead = int(np.argmax(stamps))
+            if int(stamps[ahead]) > now + step:
+                raise CandleDataError(
+                    f"{source}: row {ahead} opens at {minute_text(int(stamps[ahead]))}, which is "
+                    f"in the future (now is {minute_text(now)}): check the exchange's clock"
+                )
+            # The bar that is still forming is normal in an exchange's answer, and not history.
+            keep = stamps + step <= now
+            columns = select(columns, keep)
+        return columns
+
+    async def _call(self, source: Source, since: int, limit: int) -> CandleRows:
+        tries = self.settings.get_candles_retry_count
+        for attempt in range(tries + 1):
+            try:
+                rows: Any = self.schema.get_candles(
+                    source.symbol, source.interval, from_ms(since), limit
+                )
+                if inspect.isawaitable(rows):
+                    rows = await rows
+                callback = self.schema.callbacks.get("on_candle_data")
+                if callback is not None:
+                    done = callback(source.symbol, source.interval, from_ms(since), limit, rows)
+                    if inspect.isawaitable(done):
+                        await done
+                return rows
+            except EngineError:
+                raise
+            except Exception as error:
+                if not self._serves_surely(source.interval):
+                    raise ExchangeError(f"{source}: {type(error).__name__}: {error}") from error
+                if attempt == tries:
+                    raise ExchangeError(
+                        f"{source}: get_candles failed {attempt + 1} times, at last with "
+                        f"{type(error).__name__}: {error}"
+                    ) from error
+                _log.warning("%s: attempt %d failed: %s", source, attempt + 1, error)
+                pause = self.settings.get_candles_retry_delay_ms
+                await self._clock.sleep_until(self._clock.now() + pause)
+        raise AssertionError("unreachable")
+
+    # -- intervals ---------------------------------------------------------------------------
+
+    def _serves(self, interval: str) -> bool:
+        served = self.schema.intervals
+        return interval not in self._resampled and (served is None or interval in served)
+
+    def _serves_surely(self, interval: str) -> bool:
+        return interval == "1m" or self.schema.intervals is not None
+
+    def _resample(self, symbol: str, interval: str, step: int) -> None:
+        base = self.minutes(symbol)
+        series = self._series.get((symbol, interval))
+        if series is None or base.first < series.base_first:
+            series = BarSeries(step, 0)
+            start = 0
+        else:
+            start = (series.end - base.first) // base.step if series.size else 0
+        cut = slice(start, base.size)
+        if base.size > start:
+            part = select(base.columns, cut)
+            series.append(resampled(part, base.real[cut], base.step, step))
+        series.base_first = base.first
+        series.at_start = base.at_start
+        series.loaded_until = base.loaded_until // step * step
+        self._series[symbol, interval] = series
+
+    def _cut(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
+        series = self._series[symbol, interval]
+        found = series.window(when, limit)
+        if found is not None:
+            return found
+        closed = series.closed(when)
+        return Candles(series.columns, max(0, closed - limit), closed)
+
+    def _lock(self, symbol: str, interval: str) -> asyncio.Lock:
+        return self._locks.setdefault((symbol, interval), asyncio.Lock())
+
+
+def _in_thread(market: Market, symbol: str, interval: str, when: int, limit: int) -> Candles:
+    outcome: list[Candles | BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(asyncio.run(market.window(symbol, interval, when, limit)))
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = Thread(target=run, name="signaldeck-fetch", daemon=True)
+    thread.start()
+    thread.join()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]

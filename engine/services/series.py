@@ -1,0 +1,153 @@
+"""A growing, gapless series of bars on one interval's grid, and windows into it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from engine.core.candles import Filled
+from engine.core.exits import PriceColumns
+from engine.core.lifecycle import BarClose
+from engine.core.pricing import vwap_series
+from engine.domain.bars import Bools, Candles, Columns, Floats, concat, select
+
+
+class BarSeries:
+    """Contiguous bars: bar ``i`` opened at ``first + i * step`` (ms UTC).
+
+    Attributes:
+        loaded_until: the exchange has been asked for everything that closes up to here.
+        at_start: True when history does not reach further back.
+        vwap: VWAP at each bar's close, when the series was made with a ``vwap_window``.
+        real: False for bars that fill a hole.
+        base_first: for a resampled series, the first bar of the series it was made from.
+        columns: read-only storage; only its first ``size`` elements are bars.
+    """
+
+    def __init__(self, step: int, loaded_until: int, vwap_window: int = 0) -> None:
+        self.step = step
+        self.first = 0
+        self.size = 0
+        self.loaded_until = loaded_until
+        self.at_start = False
+        self.base_first = 0
+        self._window = vwap_window
+        self._capacity = 0
+        self._buffers = Candles.empty().columns()
+        self.real: Bools = np.empty(0, dtype=np.bool_)
+        self.columns = Candles.empty().columns()
+        self.vwap: Floats = np.empty(0)
+
+    @property
+    def end(self) -> int:
+        """The instant at which the newest bar closes; ``first`` while there is none."""
+        return self.first + self.size * self.step
+
+    def closed(self, when: int) -> int:
+        """How many bars have closed at ``when``."""
+        return max(0, min(self.size, (when - self.first) // self.step))
+
+    def window(self, when: int, limit: int) -> Candles | None:
+        """The newest ``limit`` bars visible at ``when``; None if some still have to be loaded."""
+        closed = (when - self.first) // self.step
+        if closed > self.size:
+            if self.loaded_until < self.first + closed * self.step:
+                return None
+            closed = self.size
+        start = closed - limit
+        if start < 0:
+            if not self.at_start:
+                return None
+            start = 0
+        return Candles(self.columns, start, max(start, closed))
+
+    def bar(self, index: int, *, market_is_vwap: bool) -> BarClose:
+        """Bar ``index`` with the prices at the instant it closes."""
+        c = self.columns
+        close, vwap = float(c.close[index]), float(self.vwap[index])
+        return BarClose(
+            self.first + (index + 1) * self.step,
+            float(c.open[index]),
+            float(c.high[index]),
+            float(c.low[index]),
+            close,
+            vwap,
+            vwap if market_is_vwap else close,
+        )
+
+    def prices(self) -> PriceColumns:
+        """The columns that the fast-forward kernels scan."""
+        return PriceColumns(self.columns.high, self.columns.low, self.vwap)
+
+    def closes_before(self, count: int) -> Floats:
+        """Up to ``count`` newest closes."""
+        return self.columns.close[max(0, self.size - count) : self.size]
+
+    def append(self, filled: Filled) -> None:
+        """Add bars that follow the newest one without a hole."""
+        extra = len(filled.columns.timestamp)
+        if not extra:
+            return
+        if not self.size:
+            self.first = int(filled.columns.timestamp[0])
+        size = self.size + extra
+        if size > self._capacity:
+            self._grow(size)
+        for buffer, column in zip(self._buffers, filled.columns, strict=True):
+            buffer[self.size : size] = column
+        self.real[self.size : size] = filled.real
+        old, self.size = self.size, size
+        self._refresh_vwap(old)
+
+    def prepend(self, filled: Filled) -> None:
+        """Add bars that precede the oldest one without a hole."""
+        joined = concat([filled.columns, select(self.columns, slice(0, self.size))])
+        real = np.concatenate([filled.real, self.real[: self.size]])
+        self.size = self._capacity = 0
+        self.append(Filled(joined, real))
+
+    def sha256(self, start: int, end: int) -> str:
+        """Hash of the real bars that open in ``[start, end)`` (ms UTC)."""
+        digest = hashlib.sha256()
+        first = max(0, -(-(start - self.first) // self.step))
+        cut = slice(first, max(first, self.closed(end)))
+        mask = self.real[cut]
+        for column in self.columns:
+            digest.update(np.ascontiguousarray(column[cut][mask]).tobytes())
+        return digest.hexdigest()
+
+    def filled_between(self, start: int, end: int) -> int:
+        """How many bars that open in ``[start, end)`` fill holes."""
+        first = max(0, -(-(start - self.first) // self.step))
+        cut = slice(first, max(first, self.closed(end)))
+        return int((~self.real[cut]).sum())
+
+    def _grow(self, size: int) -> None:
+        capacity = size if not self.size else max(size, self._capacity * 2, 1024)
+        kept = select(self.columns, slice(0, self.size))
+        fresh = Columns(
+            np.empty(capacity, dtype=np.int64),
+            *(np.empty(capacity) for _ in range(5)),  # type: ignore[arg-type]
+        )
+        for new, old in zip(fresh, kept, strict=True):
+            new[: self.size] = old
+        real = np.zeros(capacity, dtype=np.bool_)
+        real[: self.size] = self.real[: self.size]
+        vwap = np.full(capacity if self._window else 0, np.nan)
+        if self._window:
+            vwap[: self.size] = self.vwap[: self.size]
+        self._buffers, self.real, self.vwap, self._capacity = fresh, real, vwap, capacity
+        views = select(fresh, slice(None))
+        for view in views:
+            view.flags.writeable = False
+        self.columns = views
+
+    def _refresh_vwap(self, old: int) -> None:
+        if not self._window:
+            return
+        start = max(0, old - self._window + 1)
+        c = self.columns
+        cut = slice(start, self.size)
+        fresh = vwap_series(c.high[cut], c.low[cut], c.close[cut], c.volume[cut], self._window)
+        self.vwap[old : self.size] = fresh[old - start :]

@@ -1,0 +1,85 @@
+"""Plain twins of the data functions, for strategies written as plain ``def``.
+
+In a backtest such a strategy runs inline, when live it runs in a thread; these functions work in
+both and say so when an ``async def`` strategy calls them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from engine.domain.bars import Candles
+from engine.domain.errors import ContextError, NoDataError
+from engine.services.context import ExecutionContext, require
+
+
+def get_candles(symbol: str, interval: str, limit: int) -> Candles:
+    """The newest ``limit`` closed bars of ``interval``, oldest first.
+
+    Raises:
+        ContextError: outside of a run, or in an ``async def`` strategy.
+        SchemaError: unknown interval.
+        EngineError: ``limit`` below 1, or the exchange failed.
+    """
+    context = _context("get_candles")
+    market = context.market
+    found = market.cached_window(symbol, interval, context.when, limit)
+    if found is not None:
+        return found
+    if _on_loop(context):
+        return market.window_blocking(symbol, interval, context.when, limit)
+    coroutine = market.window(symbol, interval, context.when, limit)
+    return asyncio.run_coroutine_threadsafe(coroutine, context.loop).result()
+
+
+def get_average_price(symbol: str) -> float:
+    """VWAP of the last ``avg_price_candles_count`` closed minutes.
+
+    Raises:
+        ContextError: outside of a run, or in an ``async def`` strategy.
+        NoDataError: no candle has closed yet.
+    """
+    context = _context("get_average_price")
+    price = context.market.vwap(symbol, context.when)
+    if price is None:
+        get_candles(symbol, "1m", 1)
+        price = context.market.vwap(symbol, context.when)
+    if price is None:
+        raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")
+    return price
+
+
+def format_price(symbol: str, price: float) -> str:
+    """A price in the precision of the run's exchange."""
+    return _format("format_price", symbol, price)
+
+
+def format_quantity(symbol: str, quantity: float) -> str:
+    """A quantity in the precision of the run's exchange."""
+    return _format("format_quantity", symbol, quantity)
+
+
+def _format(which: str, symbol: str, value: float) -> str:
+    function: Any = getattr(_context(which).market.schema, which)
+    return f"{value:.8g}" if function is None else str(function(symbol, value))
+
+
+def _context(call: str) -> ExecutionContext:
+    context = require(call)
+    if context.form == "async":
+        raise ContextError(
+            f"engine.sync.{call} was called in an async def strategy: use "
+            f"`await engine.{call}(...)`, or make get_signal a plain def"
+        )
+    return context
+
+
+def _on_loop(context: ExecutionContext) -> bool:
+    try:
+        return asyncio.get_running_loop() is context.loop
+    except RuntimeError:
+        return False
+
+
+__all__ = ["format_price", "format_quantity", "get_average_price", "get_candles"]

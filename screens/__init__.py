@@ -1,0 +1,1 @@
+"""What an operator sees: one module per screen, one per widget under `screens.widgets`."""

@@ -1,0 +1,209 @@
+"""What the screens of the console have in common.
+
+Header on top, footer below, panels that are drawn only when their topic moved and they are visible,
+a second's tick for clocks and ages, and greyed keys that say why they cannot act.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from console.keymap import bind
+from engine.domain.errors import EngineError
+from screens.clipboard import copy_native
+from screens.context import ScreenContext
+from screens.text import clean
+from screens.widgets.header_line import HeaderLine
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.line_table import LineTable
+from screens.widgets.pane import PaneStack
+from screens.widgets.panel import Panel
+
+MODES = (("1", "Deck"), ("5", "Backtests"))
+"""Key and name of every mode there is, as the header lists them."""
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A node that can say why one of its actions cannot act."""
+
+    def reason(self, action: str) -> str:
+        """Why it cannot act now, "" when it can."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A screen or dialog that wants to know when the snapshot was swapped."""
+
+    def follow(self) -> None:
+        """Draw what moved."""
+        ...
+
+
+class BaseScreen(Screen[None]):
+    """A screen with header, footer and panels.
+
+    Args:
+        context: host, clock and session.
+    """
+
+    mode_name: ClassVar[str] = ""
+    CSS_PATH = "base.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("pane.next", "next_pane(1)"),
+        bind("pane.previous", "next_pane(-1)"),
+        bind("copy", "copy"),
+    ]
+
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__()
+        self.context = context
+        self._drawn: dict[Panel, tuple[int, ...]] = {}
+        self._second: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Header, the screen's own part, footer."""
+        yield HeaderLine(self.context, MODES, self.mode_name)
+        yield from self.compose_body()
+        yield KeyBar()
+
+    def compose_body(self) -> ComposeResult:
+        """The screen's own part."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        """Start the second's tick."""
+        self._second = self.set_interval(1.0, self._tick)
+
+    def on_screen_resume(self) -> None:
+        """Draw what moved while the screen was away."""
+        if self._second is not None:
+            self._second.resume()
+        self.follow()
+        self._tick()
+
+    def on_screen_suspend(self) -> None:
+        """A hidden screen costs nothing."""
+        if self._second is not None:
+            self._second.pause()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Arrange the panes for the terminal."""
+        for stack in self.query(PaneStack):
+            stack.resized(event.size.width, event.size.height)
+        self.call_after_refresh(self.follow)
+
+    # Drawing
+
+    def panels(self) -> tuple[Panel, ...]:
+        """The panels of this screen that are visible now."""
+        found = (widget for widget in self.query(Widget) if isinstance(widget, Panel))
+        return tuple(panel for panel in found if _shown(panel))
+
+    def follow(self) -> None:
+        """Draw the visible panels whose topics moved since they were drawn."""
+        if not self.is_mounted:
+            return
+        snapshot = self.context.snapshot
+        for panel in self.panels():
+            counters = tuple(getattr(snapshot.versions, topic) for topic in panel.topics)
+            if self._drawn.get(panel) != counters:
+                self._drawn[panel] = counters
+                panel.show(snapshot)
+        self.after_follow()
+        self.refresh_bindings()
+
+    def after_follow(self) -> None:
+        """What a screen does beside its panels when the snapshot moved."""
+
+    def _tick(self) -> None:
+        for panel in self.panels():
+            panel.tick()
+
+    # Keys
+
+    def reason(self, action: str) -> str:
+        """Why an action of this screen cannot act now, "" when it can."""
+        if action == "copy" and self.current_row() is None:
+            return "no line is selected - press j to select one"
+        return ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey what cannot act."""
+        return None if self.reason(action) else True
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a greyed key does nothing."""
+        active = self.active_bindings.get(event.key)
+        if active is None or active.enabled or not isinstance(active.node, Explains):
+            return
+        event.stop()
+        why = active.node.reason(active.binding.action.partition("(")[0])
+        name = active.binding.description
+        self.notify(clean(why), title=f"{name} cannot act", severity="warning", markup=False)
+
+    def on_line_table_moved(self, message: LineTable.Moved) -> None:
+        """What can act depends on the line under the cursor."""
+        self.refresh_bindings()
+
+    def current_row(self) -> tuple[LineTable[object], object] | None:
+        """The focused table and its row under the cursor."""
+        table = self.focused
+        if isinstance(table, LineTable) and table.current is not None:
+            return table, table.current
+        return None
+
+    def action_next_pane(self, by: int) -> None:
+        """Open the next pane, or the previous one."""
+        for stack in self.query(PaneStack):
+            stack.step(by)
+        self.follow()
+
+    async def action_copy(self) -> None:
+        """Copy the line under the cursor: by OSC 52, and natively where a program can."""
+        current = self.current_row()
+        if current is None:
+            return
+        table, row = current
+        text = table.row_text(row)
+        self.app.copy_to_clipboard(text)
+        program = await copy_native(text)
+        how = f"with {program}" if program else "through the terminal"
+        self.notify(f"copied {how}", timeout=2, markup=False)
+
+    async def ask(self, command: Callable[[], Future[T]], what: str) -> T | None:
+        """Give the host a command and await it; a refusal becomes a notification.
+
+        Args:
+            command: makes the future.
+            what: the command in words, for the title of the refusal.
+        """
+        try:
+            return await asyncio.wrap_future(command())
+        except EngineError as error:
+            text = str(error)
+        except Exception as error:
+            # The last line of defence: a bug behind one command must not take down a console
+            # that watches live runs.
+            text = f"{type(error).__name__}: {error}"
+        self.notify(clean(text), title=f"{what} refused", severity="error", markup=False)
+        return None
+
+
+def _shown(panel: Panel) -> bool:
+    return isinstance(panel, Widget) and all(
+        node.display for node in panel.ancestors_with_self if isinstance(node, Widget)
+    )

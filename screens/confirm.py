@@ -1,0 +1,83 @@
+"""A question with buttons, of which the harmless one has the focus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from console.keymap import bind
+from screens.text import clean_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One button: what it stands for and what it says."""
+
+    name: str
+    label: str
+
+
+class ConfirmDialog(ModalScreen[str]):
+    """Ask; answers with the name of the chosen `Answer`.
+
+    Args:
+        question: the question, one line.
+        detail: what follows from the answers; may be several lines.
+        answers: the harmless one first: it has the focus and is what escape and ``n`` give.
+            With exactly two answers ``y`` gives the second.
+    """
+
+    CSS_PATH = "confirm.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("dialog.yes", "yes"),
+        bind("dialog.no", "no"),
+        bind("dialog.next", "app.focus_next"),
+        bind("dialog.previous", "app.focus_previous"),
+    ]
+
+    def __init__(self, question: str, detail: str, answers: Sequence[Answer]) -> None:
+        super().__init__()
+        self._question = question
+        self._detail = detail
+        self._answers = tuple(answers)
+
+    def compose(self) -> ComposeResult:
+        """Question, detail, buttons."""
+        with Vertical(id="dialog"):
+            yield Static(Content("\n".join(clean_lines(self._question))), id="question")
+            yield Static(Content("\n".join(clean_lines(self._detail))), id="detail")
+            with Horizontal(id="answers"):
+                for answer in self._answers:
+                    yield Button(Content(answer.label), id=f"answer-{answer.name}", compact=True)
+
+    def on_mount(self) -> None:
+        """The harmless answer has the focus."""
+        self.query(Button).first().focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """``y`` is for questions of two answers."""
+        return action != "yes" or len(self._answers) == 2
+
+    def action_yes(self) -> None:
+        """Give the second answer."""
+        self.dismiss(self._answers[1].name)
+
+    def action_no(self) -> None:
+        """Give the harmless answer."""
+        self.dismiss(self._answers[0].name)
+
+    @on(Button.Pressed)
+    def answer(self, event: Button.Pressed) -> None:
+        """Give the answer of the pressed button."""
+        for answer in self._answers:
+            if event.button.id == f"answer-{answer.name}":
+                self.dismiss(answer.name)

@@ -1,0 +1,49 @@
+"""What every screen is given: the host, the clock, and what the interface remembers while open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from console.messages import HostPort
+from console.views import DeckSnapshot, RunRequest
+
+LATE_HEARTBEAT: float = 3.0
+"""Seconds after which a silent engine is announced."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What is remembered from one screen to the next, until the console closes.
+
+    Attributes:
+        requests: the last started request per kind, which the New-run form opens with.
+        errors_seen: how many of the engine's errors the operator has looked at.
+    """
+
+    requests: dict[str, RunRequest] = field(default_factory=dict[str, RunRequest])
+    errors_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenContext:
+    """The host a screen draws from and commands, with a clock in monotonic seconds."""
+
+    host: HostPort
+    clock: Callable[[], float] = monotonic
+    session: Session = field(default_factory=Session)
+
+    @property
+    def snapshot(self) -> DeckSnapshot:
+        """The newest snapshot."""
+        return self.host.snapshot
+
+    def silence(self) -> float:
+        """Wall seconds since the engine's last sign of life."""
+        return max(0.0, self.clock() - self.host.snapshot.header.heartbeat)
+
+    def now(self) -> int:
+        """The engine's time, ms UTC, carried on from its last heartbeat."""
+        header = self.host.snapshot.header
+        return header.now + int(self.silence() * header.speed * 1000)

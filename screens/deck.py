@@ -1,0 +1,158 @@
+"""The Deck: every live run, the signal feed and the totals; where an operator spends the night."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from console.keymap import bind
+from console.views import FeedEntry, InstanceView
+from screens.base import BaseScreen
+from screens.confirm import Answer, ConfirmDialog
+from screens.context import ScreenContext
+from screens.detail import DetailDialog, entry_facts, instance_facts
+from screens.text import clean, many
+from screens.widgets.feed_table import FeedTable
+from screens.widgets.instances_table import InstancesTable
+from screens.widgets.line_table import LineTable
+from screens.widgets.pane import Pane, PaneStack
+from screens.widgets.tones import Cell
+from screens.widgets.totals_line import TotalsLine
+
+_ENDED = ("idle", "done", "failed", "stopping")
+
+
+class DeckScreen(BaseScreen):
+    """Instances above the signal feed, totals below."""
+
+    mode_name = "Deck"
+    CSS_PATH = ["base.tcss", "deck.tcss"]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("run.stop", "stop_run"),
+        bind("run.again", "start_again"),
+    ]
+
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
+        self.instances = InstancesTable(context, id="instances")
+        self.feed = FeedTable(id="feed")
+        self.instances_pane = Pane("Instances", self.instances, id="instances-pane")
+        self.feed_pane = Pane("Signal feed", self.feed, id="feed-pane")
+
+    def compose_body(self) -> ComposeResult:
+        """Panes and totals."""
+        yield PaneStack([self.instances_pane, self.feed_pane])
+        yield TotalsLine()
+
+    def on_mount(self) -> None:
+        """Start with the runs."""
+        self.instances.focus()
+        self.watch(self.feed, "waiting", self._show_waiting)
+
+    def select_run(self, run_id: str) -> None:
+        """Put the cursor on a run and give it the keys."""
+        self.follow()
+        self.query_one(PaneStack).open(self.instances_pane)
+        self.follow()
+        self.instances.select(run_id)
+
+    def after_follow(self) -> None:
+        """Titles, and errors that the open feed shows count as seen."""
+        snapshot = self.context.snapshot
+        self.instances_pane.title.update(note=many(len(snapshot.instances), "run"))
+        self.feed_pane.title.update(note=f"{snapshot.feed_total:,} so far")
+        if self.feed.has_focus and self.feed.following:
+            self._errors_seen()
+
+    def on_descendant_focus(self) -> None:
+        """Whoever goes to the feed sees its errors."""
+        if self.feed.has_focus:
+            self._errors_seen()
+        self.refresh_bindings()
+
+    def _errors_seen(self) -> None:
+        self.context.session.errors_seen = self.context.snapshot.header.errors
+
+    def _show_waiting(self, waiting: int | None) -> None:
+        remark: tuple[Cell, ...] = ()
+        if waiting is not None:
+            new = f"{waiting} new above" if waiting else "nothing new"
+            tone = "warn" if waiting else "muted"
+            remark = (Cell("holding, ", "muted"), Cell(new, tone), Cell(" - g follows ", "muted"))
+        self.feed_pane.title.update(remark=remark)
+
+    # Keys
+
+    def reason(self, action: str) -> str:
+        """Why an action cannot act now."""
+        if action not in ("stop_run", "start_again"):
+            return super().reason(action)
+        view = self.instances.current
+        if view is None:
+            return "there is no live run - press n to start one"
+        if not self.instances.has_focus:
+            return "the keys are in the signal feed - press tab to go to the runs"
+        name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
+        if action == "stop_run" and view.status == "stopping":
+            return f"{name} is draining already"
+        if action == "stop_run" and view.status != "running":
+            return f"{name} is not running ({view.status})"
+        if action == "start_again" and view.status not in _ENDED:
+            return f"{name} is running already"
+        return ""
+
+    @on(LineTable.Opened)
+    def open_row(self, message: LineTable.Opened) -> None:
+        """Show everything about the line under the cursor."""
+        row = message.table.current
+        if isinstance(row, InstanceView):
+            title = f"{clean(row.strategy_name)}  {clean(row.symbol)}"
+            facts = instance_facts(row, self.context.now())
+            self.app.push_screen(DetailDialog(title, facts))
+        elif isinstance(row, FeedEntry):
+            title = f"{row.action}  {clean(row.symbol)}  {clean(row.strategy_name)}"
+            self.app.push_screen(DetailDialog(title, entry_facts(row)))
+
+    @work
+    async def action_stop_run(self) -> None:
+        """Ask, then stop the run under the cursor gracefully."""
+        view = self.instances.current
+        if view is None:
+            return
+        dialog = ConfirmDialog(
+            f"Stop {view.strategy_name} on {view.symbol}?",
+            _what_stopping_does(view),
+            (Answer("no", "No, leave it running"), Answer("yes", "Stop")),
+        )
+        if await self.app.push_screen_wait(dialog) != "yes":
+            return
+        host = self.context.host
+        sentence = await self.ask(lambda: host.stop_run(view.instance_id), "stop")
+        if sentence is not None:
+            self.notify(clean(sentence), title="stopping", markup=False)
+
+    @work
+    async def action_start_again(self) -> None:
+        """Start the run under the cursor again."""
+        view = self.instances.current
+        if view is None:
+            return
+        host = self.context.host
+        if await self.ask(lambda: host.start_again(view.instance_id), "start") is not None:
+            self.notify(
+                f"{clean(view.strategy_name)} on {clean(view.symbol)} runs again", markup=False
+            )
+
+
+def _what_stopping_does(view: InstanceView) -> str:
+    if view.position.endswith("waiting"):
+        return "No new signals. The scheduled signal is cancelled, and the run ends."
+    if view.position:
+        return (
+            f"No new signals. The open {view.position} is watched to its end: "
+            "take-profit, stop-loss or time. Then the run ends."
+        )
+    return "No new signals. Nothing is held, so the run ends."

@@ -1,0 +1,161 @@
+"""Everything there is to say about one thing: an instance, a feed entry, a trade, a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from console.keymap import bind
+from console.views import BacktestView, FeedEntry, InstanceView
+from engine.domain.signals import Closed
+from screens.clipboard import copy_native
+from screens.text import clean_lines, day, minute, percent, price, span, time_of_day, words
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label and what is so; the value may have several lines."""
+
+    label: str
+    value: str
+
+
+def instance_facts(view: InstanceView, now: int) -> tuple[Fact, ...]:
+    """All that the Deck knows about a live run."""
+    status = "draining" if view.status == "stopping" else view.status
+    won = f"{view.wins} of {view.trades}"
+    facts = [
+        Fact("status", " ".join((status, *view.flags))),
+        Fact("exchange", view.exchange_name),
+        Fact("position", view.position or "flat"),
+    ]
+    if view.position:
+        facts += [
+            Fact("entry", price(view.entry)),
+            Fact("take profit", price(view.take_profit)),
+            Fact("stop loss", price(view.stop_loss)),
+            Fact("PnL %", percent(view.pnl_percent)),
+        ]
+    if view.expires_at is not None:
+        left = span((view.expires_at - now) / 1000)
+        facts.append(Fact("expires", f"{minute(view.expires_at)} UTC, in {left}"))
+    facts += [
+        Fact("last price", price(view.last_price)),
+        Fact("last tick", f"{time_of_day(view.last_tick)} UTC"),
+        Fact("trades won", won),
+        Fact("closed, sum %", percent(view.total_pnl)),
+        Fact("errors", str(view.errors)),
+    ]
+    if view.last_error:
+        facts.append(Fact("last error", view.last_error))
+    return tuple(facts)
+
+
+def entry_facts(entry: FeedEntry) -> tuple[Fact, ...]:
+    """All that the feed knows about one of its lines."""
+    facts = [
+        Fact("event", entry.action),
+        Fact("time", f"{minute(entry.when)} UTC"),
+        Fact("mode", entry.mode),
+        Fact("symbol", entry.symbol),
+        Fact("strategy", entry.strategy_name),
+        Fact("exchange", entry.exchange_name),
+        Fact("position", entry.position),
+        Fact("price", price(entry.price)),
+        Fact("PnL %", percent(entry.pnl_percent)),
+        Fact("why", entry.detail if entry.action == "error" else words(entry.detail)),
+        Fact("signal id", entry.signal_id),
+    ]
+    return tuple(fact for fact in facts if fact.value not in ("", "-"))
+
+
+def backtest_facts(view: BacktestView) -> tuple[Fact, ...]:
+    """What is known of a backtest that has no result (yet)."""
+    frame = f"{day(view.frame_start)} to {day(view.frame_end)}, every {view.frame_interval}"
+    facts = [
+        Fact("status", view.status),
+        Fact("exchange", view.exchange_name),
+        Fact("frame", frame),
+        Fact("progress", f"{100 * view.progress:.1f} %"),
+        Fact("reached", "" if view.when is None else f"{minute(view.when)} UTC"),
+        Fact("trades", str(view.trades)),
+        Fact("error", view.error),
+    ]
+    return tuple(fact for fact in facts if fact.value)
+
+
+def trade_facts(trade: Closed) -> tuple[Fact, ...]:
+    """One trade in full."""
+    row, pnl = trade.signal, trade.pnl
+    facts = [
+        Fact("position", str(row.position)),
+        Fact("scheduled", f"{minute(row.scheduled_at)} UTC"),
+        Fact("opened", f"{minute(row.pending_at)} UTC"),
+        Fact("closed", f"{minute(trade.close_timestamp)} UTC"),
+        Fact("reason", words(str(trade.close_reason))),
+        Fact("entry", f"{price(pnl.price_open)}, with slippage {price(pnl.adjusted_price_open)}"),
+        Fact("exit", f"{price(pnl.price_close)}, with slippage {price(pnl.adjusted_price_close)}"),
+        Fact("take profit", price(row.price_take_profit)),
+        Fact("stop loss", price(row.price_stop_loss)),
+        Fact("may last", span(row.minute_estimated_time * 60)),
+        Fact("PnL %", f"{percent(pnl.pnl_percentage, 4)} after fees and slippage"),
+        Fact("ambiguous", "its last bar touched both levels" if trade.ambiguous else ""),
+        Fact("swept", "entry and stop-loss within one bar" if trade.swept else ""),
+        Fact("note", row.note),
+        Fact("signal id", row.id),
+    ]
+    return tuple(fact for fact in facts if fact.value)
+
+
+class DetailDialog(ModalScreen[None]):
+    """Facts under a title; escape or enter closes, ``y`` copies them."""
+
+    CSS_PATH = "detail.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "dismiss"),
+        bind("open", "dismiss", description="Close"),
+        bind("copy", "copy"),
+        bind("table.down", "scroll(1)"),
+        bind("table.up", "scroll(-1)"),
+    ]
+
+    def __init__(self, title: str, facts: Sequence[Fact]) -> None:
+        super().__init__()
+        self._title = title
+        self._facts = tuple(facts)
+
+    def compose(self) -> ComposeResult:
+        """Title, facts, keys."""
+        with Vertical(id="dialog"):
+            yield Static(Content(self._title), id="title")
+            with VerticalScroll(id="facts", can_focus=False):
+                yield Static(self._body())
+            yield Static(Content("esc closes   y copies   j k scroll"), id="keys")
+
+    def action_scroll(self, by: int) -> None:
+        """Move by lines."""
+        self.query_one("#facts", VerticalScroll).scroll_relative(y=by, animate=False)
+
+    async def action_copy(self) -> None:
+        """Copy the facts as lines of ``label: value``."""
+        text = "\n".join([self._title, *(f"{fact.label}: {fact.value}" for fact in self._facts)])
+        self.app.copy_to_clipboard(text)
+        await copy_native(text)
+        self.notify("copied", timeout=2)
+
+    def _body(self) -> Content:
+        width = max((len(fact.label) for fact in self._facts), default=0) + 2
+        lines: list[Content] = []
+        for fact in self._facts:
+            for number, line in enumerate(clean_lines(fact.value) or ("",)):
+                label = fact.label if number == 0 else ""
+                lines.append(Content.styled(label.ljust(width), "$text-muted") + Content(line))
+        return Content("\n").join(lines)

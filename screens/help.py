@@ -1,0 +1,106 @@
+"""Every key that exists where the operator stands, made from the bindings themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from console.keymap import ORDER, bind
+from screens.base import Explains
+from screens.text import clean
+from screens.widgets.line_table import Column, LineTable
+from screens.widgets.tones import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class HelpRow:
+    """One key of the help; ``why_not`` says why it cannot act at the moment."""
+
+    id: str
+    keys: str
+    name: str
+    sentence: str
+    why_not: str
+
+
+_NAMES = {
+    "question_mark": "?", "escape": "esc", "pagedown": "page down", "pageup": "page up",
+    "shift+tab": "shift+tab",
+}  # fmt: skip
+
+
+def help_rows(active: Mapping[str, ActiveBinding]) -> tuple[HelpRow, ...]:
+    """The bindings that have an id and a tooltip, keys of one id together, in keymap order."""
+    rows: dict[str, HelpRow] = {}
+    for node, binding, enabled, _ in active.values():
+        if not binding.id or not binding.tooltip:
+            continue
+        name = _NAMES.get(binding.key, binding.key)
+        if binding.id in rows:
+            row = rows[binding.id]
+            rows[binding.id] = HelpRow(
+                row.id, f"{row.keys} {name}", row.name, row.sentence, row.why_not
+            )
+            continue
+        why = ""
+        if not enabled and isinstance(node, Explains):
+            why = node.reason(binding.action.partition("(")[0])
+        rows[binding.id] = HelpRow(binding.id, name, binding.description, binding.tooltip, why)
+    return tuple(sorted(rows.values(), key=lambda row: ORDER.get(row.id, len(ORDER))))
+
+
+class HelpDialog(ModalScreen[None]):
+    """The keys of the screen below.
+
+    Args:
+        active: `active_bindings` of that screen.
+    """
+
+    CSS_PATH = "help.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "dismiss"),
+        bind("help", "dismiss", description="Close"),
+        bind("quit", "dismiss", description="Close"),
+    ]
+
+    def __init__(self, active: Mapping[str, ActiveBinding]) -> None:
+        super().__init__()
+        self._rows = help_rows(active)
+
+    def compose(self) -> ComposeResult:
+        """A table of keys."""
+        columns = (
+            Column[HelpRow]("key", 10, lambda r: Cell(r.keys, "accent"), grow=4),
+            Column[HelpRow]("does", 12, lambda r: Cell(r.name, "strong")),
+            Column[HelpRow](
+                "that is",
+                30,
+                lambda r: (
+                    Cell(r.sentence)
+                    if not r.why_not
+                    else Cell(f"not now: {clean(r.why_not)}", "warn")
+                ),
+                grow=80,
+            ),
+        )
+        with Vertical(id="dialog"):
+            yield Static(Content("Keys that work here"), id="title")
+            yield LineTable[HelpRow](columns, key=lambda row: row.id, id="keys")
+            yield Static(
+                Content("esc closes - keys can be changed in signaldeck.toml, section [keys]"),
+                id="hint",
+            )
+
+    def on_mount(self) -> None:
+        """Fill in the keys."""
+        table = self.query_one("#keys", LineTable)
+        table.set_rows(self._rows)
+        table.focus()

@@ -1,0 +1,99 @@
+"""Leaving the console: the question, and the wait while open positions drain."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from console.keymap import bind
+from console.views import DeckSnapshot
+from screens.confirm import Answer, ConfirmDialog
+from screens.context import ScreenContext
+from screens.text import many
+
+_ENDED = ("done", "stopped", "failed")
+
+
+def quit_dialog(snapshot: DeckSnapshot) -> ConfirmDialog:
+    """The question that fits what is going on; its answers are stay, drain and quit."""
+    header = snapshot.header
+    tests = sum(view.status not in _ENDED for view in snapshot.backtests)
+    lines: list[str] = []
+    answers = [Answer("stay", "Stay")]
+    if header.running:
+        waiting = f" and {many(header.scheduled, 'scheduled signal')}" if header.scheduled else ""
+        held = f"{many(header.open, 'open position')}{waiting}"
+        lines.append(f"{many(header.running, 'live run')} with {held}.")
+        lines.append("Drain: no new signals, open positions are watched to their end, then quit.")
+        lines.append("Quit now: nobody watches them any more.")
+        answers.append(Answer("drain", "Drain, then quit"))
+        answers.append(Answer("quit", "Quit now"))
+    else:
+        lines.append("No live run is going on.")
+        answers.append(Answer("quit", "Quit"))
+    if tests:
+        lines.append(f"{many(tests, 'backtest')} will be stopped.")
+    dialog = ConfirmDialog("Quit signaldeck?", "\n".join(lines), answers)
+    dialog.id = "quit"
+    return dialog
+
+
+class DrainDialog(ModalScreen[None]):
+    """Waits until the host has drained; the way out at once stays open."""
+
+    CSS_PATH = "confirm.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("dialog.next", "app.focus_next"),
+        bind("dialog.previous", "app.focus_previous"),
+    ]
+
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(id="quit", classes="dialog-screen")
+        self.context = context
+
+    def compose(self) -> ComposeResult:
+        """What is still going on, and a button."""
+        with Vertical(id="dialog"):
+            yield Static(Content("Draining before quitting"), id="question")
+            yield Static(self._state(), id="detail")
+            with Horizontal(id="answers"):
+                yield Button(Content("Keep waiting"), id="wait", compact=True)
+                yield Button(Content("Quit now"), id="now", compact=True)
+
+    def on_mount(self) -> None:
+        """Ask the host to drain."""
+        self.query_one("#wait", Button).focus()
+        self._drain()
+
+    def follow(self) -> None:
+        """Count what is left."""
+        if self.is_mounted:
+            self.query_one("#detail", Static).update(self._state())
+
+    def _state(self) -> Content:
+        header = self.context.snapshot.header
+        return Content(
+            f"{many(header.running, 'run')} still going, {many(header.open, 'open position')}.\n"
+            "No new signals are taken. The console closes when the last one has ended."
+        )
+
+    @on(Button.Pressed, "#now")
+    def quit_now(self) -> None:
+        """Cut the drain short."""
+        self.context.host.begin_shutdown(drain=False)
+
+    @work
+    async def _drain(self) -> None:
+        try:
+            await asyncio.wrap_future(self.context.host.begin_shutdown(drain=True))
+        except Exception as error:
+            self.log.error(error)
+        self.dismiss(None)

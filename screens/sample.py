@@ -1,0 +1,371 @@
+"""Fixed sample data and a host that serves it, so that screens and widgets run without an engine.
+
+``python -m screens.widgets.NAME`` draws from here, and so do the snapshot tests: the same figures
+at the same instant, every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from math import prod
+from random import Random
+from typing import Final, TypeVar
+
+from console.notices import Changed, HostEvent, Notice
+from console.views import (
+    BacktestView,
+    Catalog,
+    DeckSnapshot,
+    ExchangeHealth,
+    ExchangeItem,
+    FeedEntry,
+    FieldError,
+    HeaderView,
+    InstanceView,
+    RunRequest,
+    StrategyItem,
+    Versions,
+)
+from engine.domain.errors import EngineError, RunStateError
+from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint, RunCounts
+from engine.domain.signals import Closed, CloseReason, Mode, PnL, Position, RunKey, SignalRow
+
+NOW: Final = 1_709_634_245_000
+"""The sample's present: 2024-03-05 10:24:05 UTC."""
+
+HEARTBEAT: Final = 1000.0
+"""Monotonic seconds of the sample's last heartbeat."""
+
+_MINUTE: Final = 60_000
+_DAY: Final = 86_400_000
+_JANUARY: Final = 1_704_067_200_000
+_T = TypeVar("_T")
+
+
+def frozen_clock() -> float:
+    """A monotonic clock that stands still 0.2 s after the sample's heartbeat."""
+    return HEARTBEAT + 0.2
+
+
+INSTANCES: Final = (
+    InstanceView(
+        "live-1", "live", "BTCUSDT", "sma-cross", "simulated", "running",
+        position="long", entry=43_210.5, take_profit=43_642.6, stop_loss=42_778.4,
+        last_price=43_391.07, pnl_percent=0.21, path=41.8, expires_at=NOW + 131 * _MINUTE,
+        last_tick=NOW - 5_000, trades=14, wins=9, total_pnl=4.62,
+    ),
+    InstanceView(
+        "live-2", "live", "ETHUSDT", "breakout", "simulated", "running",
+        position="short", entry=2_301.2, take_profit=2_278.19, stop_loss=2_324.21,
+        last_price=2_314.86, pnl_percent=-0.99, path=-59.4, expires_at=NOW + 44 * _MINUTE,
+        last_tick=NOW - 5_000, trades=8, wins=3, total_pnl=-1.17,
+    ),
+    InstanceView(
+        "live-3", "live", "SOLUSDT", "breakout", "simulated", "running",
+        position="long waiting", entry=98.4, take_profit=99.6, stop_loss=97.2,
+        last_price=98.93, expires_at=NOW + 97 * _MINUTE, last_tick=NOW - 5_000,
+        trades=3, wins=2, total_pnl=0.84,
+    ),
+    InstanceView(
+        "live-4", "live", "XRPUSDT", "rsi-reversion", "simulated", "running",
+        last_price=0.61284, last_tick=NOW - 5_000, trades=21, wins=13, total_pnl=2.05,
+    ),
+    InstanceView(
+        "live-5", "live", "ADAUSDT", "rsi-reversion", "simulated", "stopping",
+        position="long", entry=0.5913, take_profit=0.5972, stop_loss=0.5854,
+        last_price=0.5966, pnl_percent=0.5, path=89.8, expires_at=NOW + 12 * _MINUTE,
+        last_tick=NOW - 5_000, trades=5, wins=4, total_pnl=1.93,
+    ),
+    InstanceView(
+        "live-6", "live", "BTCUSDT", "[red]均线[/] cross", "papier", "running", ("stale",),
+        last_price=43_377.0, last_tick=NOW - 260_000, trades=2, wins=0, total_pnl=-0.8,
+    ),
+    InstanceView(
+        "live-7", "live", "DOGEUSDT", "momentum-v2", "papier", "failed",
+        last_price=0.08231, last_tick=NOW - 3_900_000, errors=3,
+        last_error="momentum-v2: KeyError: 'rsi' (momentum_v2.py:41)",
+    ),
+    InstanceView(
+        "live-8", "live", "LTCUSDT", "sma-cross", "simulated", "done",
+        last_price=71.42, last_tick=NOW - 7_500_000, trades=11, wins=6, total_pnl=0.37,
+    ),
+)  # fmt: skip
+"""Live runs in every state an operator can meet."""
+
+_FEED_STEPS: Final = (
+    ("opened", "BTCUSDT", "sma-cross", "long", 43_210.5, None, "fast over slow"),
+    ("rejected", "XRPUSDT", "rsi-reversion", "long", 0.6101, None, "at most 3 positions at once"),
+    ("closed", "SOLUSDT", "breakout", "long", 99.61, 0.82, "take_profit"),
+    ("scheduled", "SOLUSDT", "breakout", "long", 98.4, None, "waits for the retest"),
+    ("opened", "ETHUSDT", "breakout", "short", 2_301.2, None, ""),
+    ("error", "DOGEUSDT", "momentum-v2", "", None, None, "get_signal: KeyError: 'rsi'"),
+    ("cancelled", "ADAUSDT", "breakout", "long", 0.5888, None, "timeout"),
+    ("closed", "XRPUSDT", "rsi-reversion", "short", 0.6152, -0.61, "stop_loss"),
+    ("closed", "BTCUSDT", "[red]均线[/] cross", "long", 43_120.0, -0.2, "time_expired"),
+    ("opened", "ADAUSDT", "rsi-reversion", "long", 0.5913, None, ""),
+)
+
+
+def feed(amount: int = 60, newest: int = 60) -> tuple[FeedEntry, ...]:
+    """The newest ``amount`` entries of a feed whose newest has that number, newest first."""
+    entries: list[FeedEntry] = []
+    for number in range(newest, newest - amount, -1):
+        action, symbol, strategy, position, price, pnl, detail = _FEED_STEPS[-number % 10]
+        entries.append(
+            FeedEntry(
+                number,
+                NOW - 5_000 - (newest - number) * 7 * _MINUTE,
+                action,
+                "live",
+                symbol,
+                strategy,
+                "simulated",
+                position,
+                price,
+                pnl,
+                detail,
+                f"signal-{number}",
+            )
+        )
+    return tuple(entries)
+
+
+def _trade(key: RunKey, at: int, index: int, random: Random) -> Closed:
+    side = Position.LONG if random.random() < 0.6 else Position.SHORT
+    entry = 42_000 + random.gauss(0, 900)
+    roll = random.random()
+    reason, pnl = CloseReason.TIME_EXPIRED, random.gauss(-0.1, 0.3)
+    if roll < 0.48:
+        reason, pnl = CloseReason.TAKE_PROFIT, 0.6
+    elif roll < 0.85:
+        reason, pnl = CloseReason.STOP_LOSS, -0.75
+    sign = 1 if side is Position.LONG else -1
+    close = entry * (1 + sign * (pnl + 0.4) / 100)
+    row = SignalRow(
+        f"trade-{index}", key.symbol, key.strategy_name, key.exchange_name, side, entry,
+        entry * (1 + sign * 0.01), entry * (1 - sign * 0.01), 240, at, at, False,
+        "fast over slow" if side is Position.LONG else "",
+    )  # fmt: skip
+    end = at + random.randint(4, 240) * _MINUTE
+    booked = PnL(pnl, entry, close, entry * 1.001, close * 0.999)
+    return Closed(key, end, close, row, reason, end, booked, ambiguous=index % 29 == 7)
+
+
+def outcome(seed: int, days: int = 30, per_day: int = 4) -> BacktestOutcome:
+    """A finished backtest of January 2024: random trades, the same ones for the same seed."""
+    random = Random(seed)
+    key = RunKey(Mode.BACKTEST, "simulated", "sma-cross", "BTCUSDT", "2024-01")
+    trades = [
+        _trade(key, _JANUARY + day * _DAY + slot * 5 * 60 * _MINUTE, day * per_day + slot, random)
+        for day in range(days)
+        for slot in range(per_day)
+        if random.random() < 0.8
+    ]
+    gains = [trade.pnl.pnl_percentage for trade in trades]
+    equity = [EquityPoint(_JANUARY, 1.0)]
+    for day in range(1, days + 1):
+        until = _JANUARY + day * _DAY
+        done = [t.pnl.pnl_percentage for t in trades if t.close_timestamp <= until]
+        equity.append(EquityPoint(until, prod(1 + gain / 100 for gain in done)))
+    peak, drawdown = 1.0, 0.0
+    for point in equity:
+        peak = max(peak, point.equity)
+        drawdown = max(drawdown, 1 - point.equity / peak)
+    wins = [gain for gain in gains if gain > 0]
+    losses = [gain for gain in gains if gain < 0]
+    statistics = BacktestStatistics(
+        total_trades=len(gains), win_count=len(wins), loss_count=len(losses),
+        win_rate=100 * len(wins) / len(gains), total_pnl=sum(gains),
+        avg_pnl=sum(gains) / len(gains), std_dev=0.66, sharpe_ratio=0.031,
+        annualized_sharpe_ratio=1.08, certainty_ratio=0.81, expected_yearly_returns=23.9,
+        profit_factor=sum(wins) / -sum(losses), expectancy=sum(gains) / len(gains), sqn=0.31,
+        avg_duration_minutes=121.4, max_win_streak=7, max_loss_streak=5, ambiguous_bars=3,
+        swept_entries=0, total_return=100 * (equity[-1].equity - 1), cagr=None,
+        max_drawdown=100 * drawdown, max_drawdown_days=9, daily_sharpe_ratio=1.12,
+        sortino_ratio=1.9, calmar_ratio=None, exposure=33.8,
+        undefined={
+            "cagr": "the frame is shorter than 90 days",
+            "calmar_ratio": "cagr is undefined",
+        },
+    )  # fmt: skip
+    return BacktestOutcome(
+        key, "1m", _JANUARY, _JANUARY + days * _DAY, tuple(trades), (), statistics, tuple(equity),
+        RunCounts(days * 1440, 0, 2, 17, days * 1440 + 250),
+        ("the frame asks for 12 minutes beyond the data",), (), {"percent_fee": 0.1},
+        strategy_file="strategies/sma_cross.py", elapsed_seconds=0.41,
+    )  # fmt: skip
+
+
+def _backtest(run_id: str, status: str, **fields: object) -> BacktestView:
+    base = BacktestView(
+        run_id, "sma-cross", "BTCUSDT", "simulated", "1m", _JANUARY, _JANUARY + 30 * _DAY, status
+    )
+    return replace(base, **fields)
+
+
+def backtests() -> tuple[BacktestView, ...]:
+    """Backtests in every state, newest first."""
+    return (
+        _backtest("bt-9", "queued", strategy_name="rsi-reversion", symbol="SOLUSDT"),
+        _backtest(
+            "bt-8", "running", strategy_name="breakout", symbol="ETHUSDT", progress=0.634,
+            when=_JANUARY + 19 * _DAY, trades=61, candles_per_second=412_000.0, eta_seconds=38.0,
+        ),
+        _backtest(
+            "bt-7", "running", progress=0.082, when=_JANUARY + 2 * _DAY, trades=7,
+            candles_per_second=388_400.0, eta_seconds=214.0,
+        ),
+        _backtest("bt-6", "done", progress=1.0, trades=97, outcome=outcome(7)),
+        _backtest(
+            "bt-5", "done", strategy_name="breakout", symbol="ETHUSDT", progress=1.0, trades=88,
+            outcome=outcome(3),
+        ),
+        _backtest(
+            "bt-4", "stopped", strategy_name="rsi-reversion", progress=0.4, trades=40,
+            outcome=replace(outcome(11, days=12), stopped=True),
+        ),
+        _backtest(
+            "bt-3", "failed", strategy_name="momentum-v2", symbol="DOGEUSDT", progress=0.1,
+            error="momentum-v2: get_signal took longer than 180 s at 2024-01-04 02:11 UTC",
+        ),
+    )  # fmt: skip
+
+
+CATALOG: Final = Catalog(
+    strategies=(
+        StrategyItem("sma-cross", "1m", "moving averages with a bracket", "sma_cross.py"),
+        StrategyItem("breakout", "5m", "waits for the retest of a range", "breakout.py"),
+        StrategyItem("rsi-reversion", "15m", "long and short, back to the mean", "rsi.py"),
+        StrategyItem("typo.py", file="typo.py", error="typo.py:12: SyntaxError: invalid syntax"),
+    ),
+    exchanges=(
+        ExchangeItem(
+            "simulated", "simulated", ("ADAUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"),
+            (_JANUARY - 365 * _DAY, NOW),
+        ),
+        ExchangeItem("january", "files", ("BTCUSDT",), (_JANUARY, _JANUARY + 31 * _DAY), False),
+    ),
+    frame_intervals=("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h"),
+)  # fmt: skip
+"""What the sample's New-run form offers."""
+
+
+def snapshot() -> DeckSnapshot:
+    """A console in full swing."""
+    header = HeaderView(
+        "SIGNALS ONLY - no orders are sent", NOW, HEARTBEAT, 1.0,
+        (ExchangeHealth("papier", NOW - 245_000, True), ExchangeHealth("simulated", NOW - 5_000)),
+        running=6, open=3, scheduled=1, errors=3,
+    )  # fmt: skip
+    versions = Versions(1, 1, 1, 1, 1)
+    return DeckSnapshot(header, versions, INSTANCES, feed(), 60, backtests(), CATALOG)
+
+
+def empty_snapshot() -> DeckSnapshot:
+    """A console nobody has started anything in."""
+    header = HeaderView("SIGNALS ONLY - no orders are sent", NOW, HEARTBEAT)
+    return DeckSnapshot(header, Versions(1, 1, 1, 1, 1), catalog=CATALOG)
+
+
+class SampleHost:
+    """Serves a snapshot and answers commands at once; ``commands`` keeps what was asked."""
+
+    def __init__(self, start: DeckSnapshot | None = None) -> None:
+        self._snapshot = start or snapshot()
+        self._notify: Callable[[HostEvent], None] | None = None
+        self.commands: list[str] = []
+        self.refusal = ""
+        self.shutdown: Future[None] = Future()
+
+    @property
+    def snapshot(self) -> DeckSnapshot:
+        """What there is to draw."""
+        return self._snapshot
+
+    def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:
+        """Tell ``notify`` of every `swap`."""
+        self._notify = notify
+
+    def swap(self, new: DeckSnapshot, *topics: str, notice: FeedEntry | None = None) -> None:
+        """Replace the snapshot, count up the topics that changed, tell the listener."""
+        counts = {topic: getattr(self._snapshot.versions, topic) + 1 for topic in topics}
+        versions = replace(self._snapshot.versions, **counts)
+        self._snapshot = replace(new, versions=versions)
+        if self._notify is not None:
+            self._notify(Changed(versions))
+            if notice is not None:
+                self._notify(Notice(notice))
+
+    def check(self, request: RunRequest) -> Future[tuple[FieldError, ...]]:
+        """Refuse what the catalog does not hold."""
+        known = {item.name for item in self._snapshot.catalog.strategies if not item.error}
+        found: list[FieldError] = []
+        if request.strategy_name not in known:
+            text = f"strategy {request.strategy_name!r} is not registered: use one of "
+            found.append(FieldError("strategy_name", text + ", ".join(sorted(known))))
+        if not request.symbol:
+            found.append(FieldError("symbol", "no symbol is given: type one, for example BTCUSDT"))
+        if request.kind == "backtest" and request.start > request.end:
+            text = f"start {request.start} is after end {request.end}: exchange them"
+            found.append(FieldError("start", text))
+        return _done(tuple(found))
+
+    def start_run(self, request: RunRequest) -> Future[str]:
+        """Show the run at once, as the engine does."""
+        if self.refusal:
+            return _failed(RunStateError(self.refusal))
+        self.commands.append(f"start {request.kind} {request.strategy_name} {request.symbol}")
+        if request.kind == "backtest":
+            view = _backtest(
+                "bt-new", "queued", strategy_name=request.strategy_name, symbol=request.symbol
+            )
+            tests = (view, *self._snapshot.backtests)
+            self.swap(replace(self._snapshot, backtests=tests), "backtests")
+            return _done("bt-new")
+        live = InstanceView(
+            "live-new", "live", request.symbol, request.strategy_name, request.exchange_name,
+            "running",
+        )  # fmt: skip
+        instances = (*self._snapshot.instances, live)
+        self.swap(replace(self._snapshot, instances=instances), "instances")
+        return _done("live-new")
+
+    def stop_run(self, run_id: str) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"stop {run_id}", f"{run_id}: draining, nothing new is opened")
+
+    def start_again(self, run_id: str) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"again {run_id}", run_id)
+
+    def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
+        """The symbols of the catalog."""
+        named = (e.symbols for e in self._snapshot.catalog.exchanges if e.name == exchange_name)
+        return _done(next(named, ()))
+
+    def begin_shutdown(self, *, drain: bool) -> Future[None]:
+        """Take note; a drain ends when the test says so through ``shutdown``."""
+        self.commands.append(f"shutdown drain={drain}")
+        if not drain and not self.shutdown.done():
+            self.shutdown.set_result(None)
+        return self.shutdown
+
+    def _answer(self, command: str, answer: str) -> Future[str]:
+        if self.refusal:
+            return _failed(RunStateError(self.refusal))
+        self.commands.append(command)
+        return _done(answer)
+
+
+def _done(value: _T) -> Future[_T]:
+    future: Future[_T] = Future()
+    future.set_result(value)
+    return future
+
+
+def _failed(error: EngineError) -> Future[str]:
+    future: Future[str] = Future()
+    future.set_exception(error)
+    return future

@@ -1,0 +1,1 @@
+"""The parts screens are made of; each module shows itself when run with ``python -m``."""

@@ -1,0 +1,139 @@
+"""Live runs, one line each: how they are, what they hold, and where the price stands in it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from console.views import DeckSnapshot, InstanceView
+from screens.context import ScreenContext
+from screens.text import clean, percent, price, short_span, span
+from screens.widgets.line_table import Column, LineTable
+from screens.widgets.panel import Panel
+from screens.widgets.tones import Cell, Cells, Tone
+
+BAR_WIDTH: Final = 13
+"""Cells of the bar from stop-loss to take-profit; odd, so that the entry has a middle."""
+
+_STATUS_TONES: Final[dict[str, Tone]] = {
+    "stopping": "warn", "failed": "loss", "done": "muted", "idle": "muted",
+}  # fmt: skip
+
+
+def status_cell(view: InstanceView) -> Cells:
+    """Status in words, with the words that need attention beside it."""
+    word = "draining" if view.status == "stopping" else clean(view.status)
+    status = Cell(word, _STATUS_TONES.get(view.status, ""))
+    if not view.flags:
+        return status
+    return (Cell(" ".join(clean(flag) for flag in view.flags), "alarm"), Cell(" "), status)
+
+
+def signed_tone(value: float | None) -> Tone:
+    """Gain, loss, or nothing of the kind."""
+    if value is None or value == 0:
+        return ""
+    return "gain" if value > 0 else "loss"
+
+
+def path_bar(path: float | None, width: int = BAR_WIDTH) -> Cells:
+    """The way from stop-loss (left) over the entry (middle) to take-profit (right).
+
+    Args:
+        path: where the price stands, -100 (stop-loss) to 100 (take-profit), 0 at the entry.
+        width: cells to draw in, odd.
+    """
+    if path is None:
+        return Cell("·" * width, "muted")
+    middle = width // 2
+    at = middle + round(max(-100.0, min(100.0, path)) / 100 * middle)
+    low, high = min(at, middle), max(at, middle)
+    bar = ["─"] * width
+    bar[low:high] = "━" * (high - low)
+    bar[middle] = "┼"
+    bar[at] = "●"
+    tone: Tone = signed_tone(path) or "strong"
+    return (
+        Cell("".join(bar[:low]), "muted"),
+        Cell("".join(bar[low : high + 1]), tone),
+        Cell("".join(bar[high + 1 :]), "muted"),
+    )
+
+
+class InstancesTable(Panel, LineTable[InstanceView]):
+    """The live runs of the snapshot."""
+
+    topics = ("instances",)
+
+    def __init__(self, context: ScreenContext, *, id: str | None = None) -> None:
+        self.context = context
+        columns = (
+            Column[InstanceView]("status", 8, status_cell, grow=6),
+            Column[InstanceView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4),
+            Column[InstanceView]("strategy", 10, lambda v: Cell(clean(v.strategy_name)), grow=8),
+            Column[InstanceView](
+                "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=8, grow=6
+            ),
+            Column[InstanceView]("position", 5, self._position, grow=8),
+            Column[InstanceView](
+                "entry", 10, lambda v: Cell(price(v.entry)), right=True, drop=5, grow=2
+            ),
+            Column[InstanceView](
+                "last", 10, lambda v: Cell(price(v.last_price)), right=True, drop=4, grow=2
+            ),
+            Column[InstanceView]("PnL %", 7, self._gain, right=True),
+            Column[InstanceView]("SL        TP", BAR_WIDTH, lambda v: path_bar(v.path)),
+            Column[InstanceView]("left", 7, self._left, right=True, drop=2),
+            Column[InstanceView]("tick", 4, self._tick_age, right=True),
+            Column[InstanceView](
+                "trades", 6, lambda v: Cell(str(v.trades), "muted"), right=True, drop=6
+            ),
+            Column[InstanceView]("sum %", 7, self._total, right=True, drop=7),
+            Column[InstanceView]("mode", 4, lambda v: Cell(clean(v.mode), "muted"), drop=10),
+            Column[InstanceView](
+                "last error", 12, lambda v: Cell(clean(v.last_error), "loss"), drop=9, grow=60
+            ),
+        )
+        super().__init__(
+            columns,
+            key=lambda view: view.instance_id,
+            empty="no live runs - press n to start one",
+            id=id,
+        )
+
+    def show(self, snapshot: DeckSnapshot) -> None:
+        """The instances moved."""
+        self.set_rows(snapshot.instances)
+
+    def tick(self) -> None:
+        """Ages and times left move every second."""
+        if self.rows:
+            self.refresh()
+
+    def _position(self, view: InstanceView) -> Cells:
+        return Cell(clean(view.position)) if view.position else Cell("flat", "muted")
+
+    def _gain(self, view: InstanceView) -> Cells:
+        return Cell(percent(view.pnl_percent), signed_tone(view.pnl_percent))
+
+    def _total(self, view: InstanceView) -> Cells:
+        return Cell(percent(view.total_pnl), signed_tone(view.total_pnl))
+
+    def _left(self, view: InstanceView) -> Cells:
+        if view.expires_at is None:
+            return Cell("")
+        return Cell(span((view.expires_at - self.context.now()) / 1000))
+
+    def _tick_age(self, view: InstanceView) -> Cells:
+        if view.last_tick is None:
+            return Cell("-", "muted")
+        age = short_span((self.context.now() - view.last_tick) / 1000)
+        return Cell(age, "warn" if "stale" in view.flags else "muted")
+
+
+if __name__ == "__main__":
+    from screens.alone import show_alone
+    from screens.sample import SampleHost, frozen_clock
+
+    sample = ScreenContext(SampleHost(), frozen_clock)
+    table = InstancesTable(sample)
+    show_alone(table, lambda: table.show(sample.snapshot))

@@ -1,0 +1,430 @@
+"""A table on Textual's Line API for rows that change several times a second.
+
+`DataTable` repaints every visible cell on any change, which costs tens of milliseconds on a wall
+monitor. This one has fixed column widths, draws only lines whose row differs from the one drawn
+before, and keeps cursor and scroll position on the same row while others come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from console.keymap import bind
+from screens.text import fit
+from screens.widgets.tones import TONE_CLASSES, Cells, Tone, segments, spans, tone_css, tone_style
+
+Row = TypeVar("Row")
+
+GAP = 2
+"""Blank cells between two columns."""
+
+GUTTER = 2
+"""Cells at the left of every line, where the cursor is marked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """One column of a `LineTable`.
+
+    Attributes:
+        title: heading.
+        width: terminal cells it needs.
+        cell: what to draw for a row.
+        right: aligned to the right, as numbers are.
+        drop: 0 keeps the column always; else the highest number goes first where room is short.
+        grow: cells it may take beyond ``width`` where there is room, columns from left to right.
+    """
+
+    title: str
+    width: int
+    cell: Callable[[Row], Cells]
+    right: bool = False
+    drop: int = 0
+    grow: int = 0
+
+
+def fit_columns(columns: Sequence[Column[Row]], width: int) -> list[tuple[Column[Row], int]]:
+    """The columns that fit into ``width`` cells with the width each gets, in order."""
+    kept = list(columns)
+
+    def needed() -> int:
+        return GUTTER + sum(column.width for column in kept) + GAP * max(0, len(kept) - 1)
+
+    while needed() > width and any(column.drop for column in kept):
+        kept.remove(max(kept, key=lambda column: column.drop))
+    spare = max(0, width - needed())
+    fitted: list[tuple[Column[Row], int]] = []
+    for column in kept:
+        extra = min(column.grow, spare)
+        spare -= extra
+        fitted.append((column, column.width + extra))
+    return fitted
+
+
+class LineTable(ScrollView, Generic[Row], can_focus=True):
+    """Keyed rows under fixed headings, with a cursor.
+
+    Args:
+        columns: what to draw, left to right.
+        key: identity of a row; the cursor stays with it when rows are replaced.
+        empty: what to say when there are no rows.
+        follow: new rows arrive at the top and the table stays at the top, without a cursor, until
+            the operator moves; from then on nothing moves and `waiting` counts what came since.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *TONE_CLASSES,
+        "line-table--heading",
+        "line-table--cursor",
+        "line-table--cursor-blurred",
+    }
+    DEFAULT_CSS = """
+    LineTable {
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-gutter: stable;
+        scrollbar-size-vertical: 1;
+        background: $background;
+        color: $foreground;
+        .line-table--heading { color: $text-muted; }
+        .line-table--cursor { background: $cursor-row; text-style: bold; }
+        .line-table--cursor-blurred { background: $cursor-row-blurred; }
+    }
+    """ + tone_css("LineTable")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("open", "open_row"),
+        bind("table.down", "cursor_down"),
+        bind("table.up", "cursor_up"),
+        bind("table.page_down", "page_down"),
+        bind("table.page_up", "page_up"),
+        bind("table.top", "cursor_top"),
+        bind("table.bottom", "cursor_bottom"),
+    ]
+
+    waiting: reactive[int | None] = reactive(None, repaint=False)
+    """Rows that arrived above while the operator reads; None while the table follows."""
+
+    class Moved(Message):
+        """The cursor is on another row (or on none)."""
+
+        def __init__(self, table: LineTable[Any]) -> None:
+            super().__init__()
+            self.table = table
+
+        @property
+        def control(self) -> LineTable[Any]:
+            """The table it happened in."""
+            return self.table
+
+    class Opened(Moved):
+        """Enter or a double click on the row under the cursor."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        key: Callable[[Row], Hashable],
+        *,
+        empty: str = "nothing here yet",
+        follow: bool = False,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._columns = tuple(columns)
+        self._row_key = key
+        self._empty = empty
+        self._follow = follow
+        self._rows: tuple[Row, ...] = ()
+        self._places: dict[Hashable, int] = {}
+        self._cursor = -1
+        self._held_from: Hashable = None
+        self._fitted: list[tuple[Column[Row], int]] = []
+        self._fitted_width = -1
+
+    # What a screen asks and tells
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows, top to bottom."""
+        return self._rows
+
+    @property
+    def cursor(self) -> int:
+        """Index of the row under the cursor, -1 when there is none."""
+        return self._cursor
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows[self._cursor] if 0 <= self._cursor < len(self._rows) else None
+
+    @property
+    def following(self) -> bool:
+        """Whether new rows move the table along."""
+        return self._follow and self.waiting is None
+
+    @property
+    def visible_lines(self) -> int:
+        """Rows that fit between the headings and the bottom."""
+        return max(0, self.scrollable_content_region.height - 1)
+
+    def set_empty(self, text: str) -> None:
+        """Change what is said when there are no rows."""
+        if text != self._empty:
+            self._empty = text
+            self.refresh()
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Replace the rows; lines that look the same are not drawn again."""
+        new = tuple(rows)
+        old, old_scroll, old_key = self._rows, int(self.scroll_offset.y), self._cursor_key()
+        anchor, offset = self._anchor(old_scroll)
+        self._rows = new
+        self._places = {self._row_key(row): index for index, row in enumerate(new)}
+        self._place_cursor(old_key)
+        if len(new) != len(old):
+            self.virtual_size = Size(self.scrollable_content_region.width, len(new) + 1)
+        scroll = old_scroll
+        if self.following:
+            scroll = 0
+        elif anchor in self._places:
+            scroll = self._places[anchor] - offset
+        if self.waiting is not None:
+            self.waiting = self._places.get(self._held_from, len(new))
+        scroll = max(0, min(scroll, len(new) - self.visible_lines))
+        if scroll != old_scroll:
+            self.scroll_to(y=scroll, animate=False, force=True)
+        if scroll != old_scroll or not old or not new:
+            self.refresh()
+        else:
+            self._refresh_changed(old, scroll)
+        if self._cursor_key() != old_key:
+            self.post_message(self.Moved(self))
+
+    def select(self, key: Hashable) -> bool:
+        """Put the cursor on the row of that key; False when there is none."""
+        place = self._places.get(key)
+        if place is None:
+            return False
+        self.move_cursor(place)
+        return True
+
+    def move_cursor(self, index: int) -> None:
+        """Put the cursor on a row, as near as there is one, and bring it into view."""
+        if not self._rows:
+            return
+        before, self._cursor = self._cursor, max(0, min(index, len(self._rows) - 1))
+        self._hold()
+        self._scroll_into_view()
+        if before != self._cursor:
+            for line in (before, self._cursor):
+                if line >= 0:
+                    self.refresh_line(line + 1)
+            self.post_message(self.Moved(self))
+
+    def release(self) -> None:
+        """Go back to the top and follow what arrives."""
+        self.scroll_to(y=0, animate=False, force=True)
+        self._cursor = -1
+        self.waiting, self._held_from = None, None
+        self.refresh()
+        self.post_message(self.Moved(self))
+
+    def row_text(self, row: Row) -> str:
+        """A row as plain text, every column of it, with tabs between."""
+        parts = ("".join(cell.text for cell in spans(c.cell(row))).strip() for c in self._columns)
+        return "\t".join(parts)
+
+    # Keys and mouse
+
+    def action_cursor_down(self) -> None:
+        """Move one row down."""
+        self.move_cursor(self._cursor + 1)
+
+    def action_cursor_up(self) -> None:
+        """Move one row up."""
+        self.move_cursor(max(0, self._cursor - 1))
+
+    def action_page_down(self) -> None:
+        """Move a page down."""
+        self.move_cursor(max(0, self._cursor) + max(1, self.visible_lines - 1))
+
+    def action_page_up(self) -> None:
+        """Move a page up."""
+        self.move_cursor(max(0, self._cursor - max(1, self.visible_lines - 1)))
+
+    def action_cursor_top(self) -> None:
+        """Go to the first row; a following table follows again."""
+        if self._follow:
+            self.release()
+        else:
+            self.move_cursor(0)
+
+    def action_cursor_bottom(self) -> None:
+        """Go to the last row."""
+        self.move_cursor(len(self._rows) - 1)
+
+    def action_open_row(self) -> None:
+        """Tell the screen to open the row under the cursor."""
+        if self.current is not None:
+            self.post_message(self.Opened(self))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter is greyed while no row is under the cursor."""
+        if action == "open_row" and self.reason(action):
+            return None
+        return super().check_action(action, parameters)
+
+    def reason(self, action: str) -> str:
+        """Why a key cannot act now, "" when it can."""
+        if action != "open_row" or self.current is not None:
+            return ""
+        if not self._rows:
+            return "the table is empty"
+        return "no line is selected - press j to select one"
+
+    def on_click(self, event: events.Click) -> None:
+        """Select a row; a second click opens it."""
+        index = int(self.scroll_offset.y) + event.y - 1
+        if event.y >= 1 and index < len(self._rows):
+            self.move_cursor(index)
+            if event.chain > 1:
+                self.action_open_row()
+
+    def on_focus(self) -> None:
+        """Show that the cursor is live."""
+        self._refresh_cursor()
+
+    def on_blur(self) -> None:
+        """Show that the cursor rests."""
+        self._refresh_cursor()
+
+    def on_resize(self) -> None:
+        """Fit the columns to the new width."""
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
+        self.refresh()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Scrolling away from the top holds a following table, too."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value) and round(new_value) > 0:
+            self._hold()
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        """One line: headings first, then the rows from the scroll position on."""
+        width = self.size.width
+        self._fit(self.scrollable_content_region.width)
+        if y == 0:
+            return self._heading(width)
+        index = int(self.scroll_offset.y) + y - 1
+        if index < len(self._rows):
+            return self._line(index, width)
+        if not self._rows and y == 2:
+            text = Segment(fit(" " * GUTTER + self._empty, width), self._style("muted"))
+            return Strip([text], width)
+        return Strip.blank(width, self.rich_style)
+
+    def _fit(self, width: int) -> None:
+        if width != self._fitted_width:
+            self._fitted_width = width
+            self._fitted = fit_columns(self._columns, width)
+
+    def _style(self, tone: Tone) -> Style:
+        return tone_style(self, tone)
+
+    def _heading(self, width: int) -> Strip:
+        style = self.rich_style + self.get_component_rich_style("line-table--heading", partial=True)
+        line = [Segment(" " * GUTTER, style)]
+        for column, room in self._fitted:
+            line.append(Segment(fit(column.title, room, right=column.right), style))
+            line.append(Segment(" " * GAP, style))
+        return Strip(line).adjust_cell_length(width, style)
+
+    def _line(self, index: int, width: int) -> Strip:
+        row, on_cursor = self._rows[index], index == self._cursor
+        line = [Segment("▸ " if on_cursor and self.has_focus else " " * GUTTER, self._style(""))]
+        for column, room in self._fitted:
+            line += segments(column.cell(row), room, self._style, right=column.right)
+            line.append(Segment(" " * GAP, self._style("")))
+        strip = Strip(line).adjust_cell_length(width, self.rich_style)
+        if on_cursor:
+            name = "line-table--cursor" if self.has_focus else "line-table--cursor-blurred"
+            over = self.get_component_rich_style(name, partial=True)
+            strip = Strip([Segment(s.text, (s.style or Style()) + over) for s in strip], width)
+        return strip
+
+    def _refresh_changed(self, old: tuple[Row, ...], scroll: int) -> None:
+        new = self._rows
+        for index in range(scroll, min(scroll + self.visible_lines, max(len(old), len(new)))):
+            before = old[index] if index < len(old) else None
+            after = new[index] if index < len(new) else None
+            if before is not after and before != after:
+                self.refresh_line(index + 1)
+
+    def _refresh_cursor(self) -> None:
+        if self._cursor >= 0:
+            self.refresh_line(self._cursor + 1)
+
+    # Cursor and scroll position
+
+    def _cursor_key(self) -> Hashable:
+        row = self.current
+        return None if row is None else self._row_key(row)
+
+    def _anchor(self, scroll: int) -> tuple[Hashable, int]:
+        """The row that must not move on screen, and how far below the first line it is."""
+        if not self._rows:
+            return None, 0
+        if scroll <= self._cursor < scroll + self.visible_lines:
+            return self._cursor_key(), self._cursor - scroll
+        return self._row_key(self._rows[min(scroll, len(self._rows) - 1)]), 0
+
+    def _place_cursor(self, key: Hashable) -> None:
+        if key is not None and key in self._places:
+            self._cursor = self._places[key]
+        elif self.following or not self._rows:
+            self._cursor = -1
+        else:
+            self._cursor = max(0, min(self._cursor, len(self._rows) - 1))
+
+    def _hold(self) -> None:
+        if self._follow and self.waiting is None and self._rows:
+            self._held_from = self._row_key(self._rows[0])
+            self.waiting = 0
+
+    def _scroll_into_view(self) -> None:
+        scroll, lines = int(self.scroll_offset.y), self.visible_lines
+        if self._cursor < scroll:
+            self.scroll_to(y=self._cursor, animate=False, force=True)
+        elif lines and self._cursor >= scroll + lines:
+            self.scroll_to(y=self._cursor - lines + 1, animate=False, force=True)
+
+
+if __name__ == "__main__":
+    from screens.alone import show_alone
+    from screens.widgets.tones import Cell
+
+    squares = LineTable[int](
+        [
+            Column("n", 6, lambda n: Cell(str(n)), right=True),
+            Column("square", 10, lambda n: Cell(f"{n * n:,}", "gain"), right=True),
+            Column("words", 20, lambda n: Cell("even" if n % 2 == 0 else "odd", "muted"), grow=40),
+        ],
+        key=lambda n: n,
+    )
+    show_alone(squares, lambda: squares.set_rows(range(200)))

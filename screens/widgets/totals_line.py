@@ -1,0 +1,66 @@
+"""All live runs in one line: how many trades, how many won, what they add up to."""
+
+from __future__ import annotations
+
+from textual.strip import Strip
+
+from console.views import DeckSnapshot, InstanceView
+from screens.text import many, percent
+from screens.widgets.instances_table import signed_tone
+from screens.widgets.panel import Panel
+from screens.widgets.tones import Cell, ToneWidget, segments
+
+
+def totals(instances: tuple[InstanceView, ...]) -> tuple[Cell, ...]:
+    """The totals of the runs as pieces of text."""
+    if not instances:
+        return (Cell(" no live runs", "muted"),)
+    trades = sum(view.trades for view in instances)
+    wins = sum(view.wins for view in instances)
+    gained = sum(view.total_pnl for view in instances)
+    marked = [view.pnl_percent for view in instances if view.pnl_percent is not None]
+    won = f", {100 * wins / trades:.1f} % won" if trades else ""
+    held = percent(sum(marked)) if marked else "none"
+    return (
+        Cell(f" {many(len(instances), 'run')}   {many(trades, 'trade')}{won}   closed "),
+        Cell(f"{percent(gained)} %", signed_tone(gained)),
+        Cell("   open "),
+        Cell(f"{held} %" if marked else held, signed_tone(sum(marked))),
+        Cell("   sums of percent per trade", "muted"),
+    )
+
+
+class TotalsLine(Panel, ToneWidget):
+    """Totals over the instances of the snapshot."""
+
+    topics = ("instances",)
+    DEFAULT_CSS = """
+    TotalsLine {
+        height: 1;
+        background: $panel;
+        color: $foreground;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cells: tuple[Cell, ...] = totals(())
+
+    def show(self, snapshot: DeckSnapshot) -> None:
+        """The instances moved."""
+        cells = totals(snapshot.instances)
+        if cells != self._cells:
+            self._cells = cells
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The one line."""
+        return Strip(segments(self._cells, self.size.width, self.style_of), self.size.width)
+
+
+if __name__ == "__main__":
+    from screens.alone import show_alone
+    from screens.sample import snapshot as sample
+
+    line = TotalsLine()
+    show_alone(line, lambda: line.show(sample()))
