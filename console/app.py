@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import ClassVar
 
+from screens.new_run import NewRunForm, StartedRun
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
@@ -27,7 +28,6 @@ from screens.base import Follower
 from screens.context import ScreenContext
 from screens.deck import DeckScreen
 from screens.help import HelpDialog
-from screens.new_run import NewRunForm, StartedRun
 from screens.quit import DrainDialog, quit_dialog
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText
@@ -188,5 +188,3 @@ class SignaldeckApp(App[None]):
         except Exception as error:
             # The interface ends in any case; what went wrong is the last thing it says.
             self.log.error(error)
-
-

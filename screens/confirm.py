@@ -45,7 +45,7 @@ class ConfirmDialog(ModalScreen[str]):
     ]
 
     def __init__(self, question: str, detail: str, answers: Sequence[Answer]) -> None:
-        super().__init__()
+        super().__init__(classes="question-dialog")
         self._question = question
         self._detail = detail
         self._answers = tuple(answers)

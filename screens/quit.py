@@ -56,7 +56,7 @@ class DrainDialog(ModalScreen[None]):
     ]
 
     def __init__(self, context: ScreenContext) -> None:
-        super().__init__(id="quit", classes="dialog-screen")
+        super().__init__(id="quit", classes="question-dialog")
         self.context = context
 
     def compose(self) -> ComposeResult:

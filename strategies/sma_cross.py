@@ -2,7 +2,7 @@
 
 The five-minute bars give the moment, the hourly bars the direction: a cross upwards is taken only
 above the mean of the last hours, a cross downwards only below it. Every signal carries a bracket
-in percent of the price and expires, so that a market going nowhere is left after an hour and a half.
+in percent of the price and expires, so that a market going nowhere is left after an hour or so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def spread(closes: np.ndarray, fast: int, slow: int) -> float:
     strategy_name="sma-cross",
     interval="5m",
     note="SMA cross on 5m closes, in the direction of the day, with a bracket",
-    params={"fast": 6, "slow": 18, "take_profit": 1.0, "stop_loss": 0.6},
+    params={"fast": 5, "slow": 15, "take_profit": 0.9, "stop_loss": 0.8},
 )
 async def sma_cross(
     symbol: str, when: datetime, fast: int, slow: int, take_profit: float, stop_loss: float
@@ -48,6 +48,6 @@ async def sma_cross(
         position=position,
         price_take_profit=price * (1 + side * take_profit / 100),
         price_stop_loss=price * (1 - side * stop_loss / 100),
-        minute_estimated_time=90,
+        minute_estimated_time=75,
         note=f"SMA({fast}) crossed SMA({slow}), {abs(trend) / price:.2%} from the day's mean",
     )

@@ -117,6 +117,10 @@ class Pane(Vertical):
 class PaneStack(Container):
     """Panes from top to bottom; an accordion where the terminal is short.
 
+    Args:
+        panes: top to bottom.
+        accordion: False keeps all of them open on any terminal.
+
     The classes ``-short`` and ``-narrow`` let a screen's style sheet arrange the panes.
     """
 
@@ -124,9 +128,12 @@ class PaneStack(Container):
     PaneStack { height: 1fr; layout: vertical; }
     """
 
-    def __init__(self, panes: Sequence[Pane], *, id: str | None = None) -> None:
+    def __init__(
+        self, panes: Sequence[Pane], *, accordion: bool = True, id: str | None = None
+    ) -> None:
         super().__init__(*panes, id=id)
         self._panes = tuple(panes)
+        self._accordion = accordion
         self._open = self._panes[0]
 
     @property
@@ -162,10 +169,11 @@ class PaneStack(Container):
     def resized(self, width: int, height: int) -> None:
         """Arrange the panes for a terminal of that size."""
         self._open = self.current
-        self.set_class(height < SHORT, "-short")
+        self.set_class(self._accordion and height < SHORT, "-short")
         self.set_class(width < NARROW, "-narrow")
         self._arrange()
 
     def _arrange(self) -> None:
-        for pane in self._panes:
-            pane.fold(self.short and pane is not self._open)
+        if self._accordion:
+            for pane in self._panes:
+                pane.fold(self.short and pane is not self._open)

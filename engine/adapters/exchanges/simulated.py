@@ -266,7 +266,7 @@ def _log_path(
     regime = 1.8 * hashes.curve("regime", edges, 14 * _HOUR)
     trending = np.minimum(np.maximum(regime, 0.0), 1.0)
     ranging = np.minimum(np.maximum(-regime, 0.0), 1.0)
-    lean = 0.3 * trending * hashes.curve("trend", edges, 8 * _HOUR)
+    lean = 0.2 * trending * hashes.curve("trend", edges, 8 * _HOUR)
     walk = np.cumsum(volatility * (shocks * (1.0 - 0.3 * ranging[1:]) + lean[1:]))
     elapsed = np.cumsum(volatility * volatility)
     pins = _pins(hashes, np.array([block, block + 1], dtype=np.int64))

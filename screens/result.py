@@ -1,0 +1,91 @@
+"""The result of one backtest: statistics, equity curve with drawdown, and every trade."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from console.keymap import bind
+from engine.domain.outcome import BacktestOutcome
+from screens.base import BaseScreen
+from screens.context import ScreenContext
+from screens.detail import DetailDialog, trade_facts
+from screens.text import clean, many, minute
+from screens.widgets.equity_chart import EquityChart
+from screens.widgets.line_table import LineTable
+from screens.widgets.pane import Pane, PaneStack
+from screens.widgets.statistics_table import StatisticsTable
+from screens.widgets.title_line import TitleLine
+from screens.widgets.tones import Cell
+from screens.widgets.trades_table import TradeRow, TradesTable
+
+
+class ResultScreen(BaseScreen):
+    """One outcome.
+
+    Args:
+        context: host, clock and session.
+        outcome: what to show.
+    """
+
+    mode_name = "Backtests"
+    CSS_PATH = ["base.tcss", "result.tcss"]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "app.pop_screen")]
+
+    def __init__(self, context: ScreenContext, outcome: BacktestOutcome) -> None:
+        super().__init__(context)
+        self.outcome = outcome
+        self.statistics = StatisticsTable(outcome, id="statistics")
+        self.chart = EquityChart(outcome.equity, id="chart")
+        self.trades = TradesTable(id="trades")
+
+    def compose_body(self) -> ComposeResult:
+        """What was run, then three panes."""
+        yield TitleLine(result_title(self.outcome), result_remark(self.outcome))
+        yield PaneStack(
+            [
+                Pane("Statistics", self.statistics, id="statistics-pane"),
+                Pane("Equity", self.chart, id="chart-pane"),
+                Pane("Trades", self.trades, id="trades-pane"),
+            ]
+        )
+
+    def on_mount(self) -> None:
+        """List the trades, start with the statistics."""
+        self.trades.show(self.outcome.trades)
+        note = many(len(self.outcome.trades), "trade")
+        self.query_one("#trades-pane", Pane).title.update(note=note)
+        self.query_one("#chart-pane", Pane).title.update(note=many(self._days(), "day"))
+        if remarks := len(self.outcome.errors) + len(self.outcome.warnings):
+            remark = (Cell(f"{many(remarks, 'warning')} below ", "warn"),)
+            self.query_one("#statistics-pane", Pane).title.update(remark=remark)
+        self.statistics.focus()
+
+    def _days(self) -> int:
+        return max(0, len(self.outcome.equity) - 1)
+
+    @on(LineTable.Opened, "#trades")
+    def open_trade(self) -> None:
+        """Show a trade in full."""
+        row = self.trades.current
+        if isinstance(row, TradeRow):
+            self.app.push_screen(DetailDialog(f"Trade {row.number}", trade_facts(row.trade)))
+
+
+def result_title(outcome: BacktestOutcome) -> tuple[Cell, ...]:
+    """What was run, on what, over which frame."""
+    key = outcome.key
+    frame = f"{minute(outcome.frame_start)} to {minute(outcome.frame_end)} UTC"
+    return (
+        Cell(f" {clean(key.strategy_name)}  {clean(key.symbol)}", "strong"),
+        Cell(f"  {clean(key.exchange_name)}  "),
+        Cell(f"{frame}, every {outcome.frame_interval}", "muted"),
+    )
+
+
+def result_remark(outcome: BacktestOutcome) -> tuple[Cell, ...]:
+    """Whether it ran to its end."""
+    return (Cell(" STOPPED early ", "alarm"),) if outcome.stopped else ()

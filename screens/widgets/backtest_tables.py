@@ -1,0 +1,161 @@
+"""Backtests that run, with progress, and backtests that ended, with their key figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from console.views import BacktestView, DeckSnapshot
+from engine.domain.outcome import BacktestStatistics
+from screens.text import clean, count, day, number, percent, short_minute, span
+from screens.widgets.instances_table import signed_tone
+from screens.widgets.line_table import Column, LineTable
+from screens.widgets.panel import Panel
+from screens.widgets.tones import Cell, Cells, Tone
+
+ENDED: Final = frozenset({"done", "stopped", "failed"})
+"""Statuses of a backtest that goes on no more."""
+
+_PROGRESS: Final = 12
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_TONES: Final[dict[str, Tone]] = {
+    "queued": "muted", "stopping": "warn", "stopped": "warn", "failed": "loss",
+}  # fmt: skip
+
+
+def progress_bar(fraction: float, width: int = _PROGRESS) -> Cells:
+    """A bar of ``width`` cells, filled in eighths of a cell."""
+    eighths = round(max(0.0, min(1.0, fraction)) * width * 8)
+    full, part = divmod(eighths, 8)
+    bar = "█" * full + (_EIGHTHS[part] if part else "")
+    return (Cell(bar, "accent"), Cell("·" * (width - len(bar)), "muted"))
+
+
+def _status(view: BacktestView) -> Cells:
+    return Cell(clean(view.status), _TONES.get(view.status, ""))
+
+
+def _frame(view: BacktestView) -> Cells:
+    return Cell(f"{day(view.frame_start)} to {day(view.frame_end)}", "muted")
+
+
+_RUN_COLUMNS: Final = (
+    Column[BacktestView]("strategy", 11, lambda v: Cell(clean(v.strategy_name)), grow=7),
+    Column[BacktestView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4),
+    Column[BacktestView](
+        "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=7, grow=6
+    ),
+    Column[BacktestView]("frame", 24, _frame, drop=5),
+    Column[BacktestView](
+        "every", 5, lambda v: Cell(clean(v.frame_interval), "muted"), right=True, drop=6
+    ),
+)
+
+
+class RunningTable(Panel, LineTable[BacktestView]):
+    """Backtests that wait or run."""
+
+    topics = ("backtests",)
+
+    def __init__(self, *, id: str | None = None) -> None:
+        columns = (
+            Column[BacktestView]("status", 8, _status),
+            *_RUN_COLUMNS,
+            Column[BacktestView]("progress", _PROGRESS, lambda v: progress_bar(v.progress)),
+            Column[BacktestView]("%", 5, lambda v: Cell(f"{100 * v.progress:.1f}"), right=True),
+            Column[BacktestView]("ETA", 7, lambda v: Cell(span(v.eta_seconds)), right=True),
+            Column[BacktestView](
+                "candles/s", 9, lambda v: Cell(_rate(v), "muted"), right=True, drop=2
+            ),
+            Column[BacktestView](
+                "reached", 11, lambda v: Cell(short_minute(v.when), "muted"), drop=4
+            ),
+            Column[BacktestView]("trades", 6, lambda v: Cell(count(v.trades)), right=True, drop=3),
+        )
+        super().__init__(
+            columns,
+            key=lambda view: view.run_id,
+            empty="no backtest is running - press n to start one",
+            id=id,
+        )
+
+    def show(self, snapshot: DeckSnapshot) -> None:
+        """The backtests moved."""
+        self.set_rows([view for view in snapshot.backtests if view.status not in ENDED])
+
+
+def _rate(view: BacktestView) -> str:
+    return count(None if view.candles_per_second is None else round(view.candles_per_second))
+
+
+Figure = Callable[[BacktestStatistics], Cells]
+
+
+def _figure(of: Figure) -> Callable[[BacktestView], Cells]:
+    def cell(view: BacktestView) -> Cells:
+        return Cell("-", "muted") if view.outcome is None else of(view.outcome.statistics)
+
+    return cell
+
+
+def _signed(value: float | None) -> Cells:
+    return Cell(percent(value), signed_tone(value))
+
+
+def _took(view: BacktestView) -> Cells:
+    seconds = None if view.outcome is None else view.outcome.elapsed_seconds
+    if seconds is None:
+        return Cell("-", "muted")
+    return Cell(f"{seconds:.1f}s" if seconds < 60 else span(seconds), "muted")
+
+
+class FinishedTable(Panel, LineTable[BacktestView]):
+    """Backtests that ended, newest first."""
+
+    topics = ("backtests",)
+
+    def __init__(self, *, id: str | None = None) -> None:
+        columns = (
+            Column[BacktestView]("status", 8, _status),
+            *_RUN_COLUMNS,
+            Column[BacktestView](
+                "trades", 6, _figure(lambda s: Cell(count(s.total_trades))), right=True
+            ),
+            Column[BacktestView](
+                "won %", 5, _figure(lambda s: Cell(number(s.win_rate, 1))), right=True
+            ),
+            Column[BacktestView](
+                "sum %", 8, _figure(lambda s: _signed(s.total_pnl)), right=True, drop=3
+            ),
+            Column[BacktestView](
+                "return %", 8, _figure(lambda s: _signed(s.total_return)), right=True
+            ),
+            Column[BacktestView](
+                "drawdown", 8, _figure(lambda s: Cell(number(s.max_drawdown))), right=True
+            ),
+            Column[BacktestView](
+                "Sharpe", 6, _figure(lambda s: Cell(number(s.sharpe_ratio, 3))), right=True, drop=2
+            ),
+            Column[BacktestView](
+                "profit f.", 9, _figure(lambda s: Cell(number(s.profit_factor))), True, 4
+            ),
+            Column[BacktestView]("took", 7, _took, right=True, drop=8),
+        )
+        super().__init__(
+            columns,
+            key=lambda view: view.run_id,
+            empty="no backtest has finished yet - press n to start one",
+            id=id,
+        )
+
+    def show(self, snapshot: DeckSnapshot) -> None:
+        """The backtests moved."""
+        self.set_rows([view for view in snapshot.backtests if view.status in ENDED])
+
+
+if __name__ == "__main__":
+    from screens.alone import show_alone
+    from screens.sample import snapshot as sample
+
+    table = FinishedTable()
+    show_alone(table, lambda: table.show(sample()))
