@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import ClassVar
 
-from screens.new_run import NewRunForm, StartedRun
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
@@ -28,6 +27,7 @@ from screens.base import Follower
 from screens.context import ScreenContext
 from screens.deck import DeckScreen
 from screens.help import HelpDialog
+from screens.new_run import NewRunForm, StartedRun
 from screens.quit import DrainDialog, quit_dialog
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText

@@ -115,8 +115,8 @@ def demo(
     with reporting():
         from console.supervisor import open_demo
 
-        given = _given(context, state, strategies, config)
-        raise typer.Exit(open_demo(*given))
+        _, folder, _ = _given(context, state, strategies, config)
+        raise typer.Exit(open_demo(folder))
 
 
 @app.command()

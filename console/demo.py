@@ -19,7 +19,7 @@ from engine.services.clock import AcceleratedClock
 DEMO_SEED: Final = 1
 """Seed of the demo's market."""
 
-DEMO_START: Final = parse_instant("2025-03-04T14:00")
+DEMO_START: Final = parse_instant("2025-07-03T09:00")
 """Instant at which the demo's clock starts, ms UTC."""
 
 DEMO_SPEED: Final = 60.0

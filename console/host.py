@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from console.backtests import BacktestDesk
@@ -44,7 +44,9 @@ from engine import Engine
 from engine.core.pricing import pnl
 from engine.domain.bars import FRAME_INTERVALS
 from engine.domain.errors import EngineError, RunError, RunStateError
+from engine.domain.events import InstanceChanged
 from engine.domain.ports import Clock
+from engine.jobs import ExchangeSpec
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution
 from engine.runs.workers import WorkerPool
@@ -176,7 +178,7 @@ class EngineHost:
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange; () when it cannot tell."""
-        return self._command(lambda: exchange_symbols(self._engine, exchange_name))
+        return self._command(lambda: self._symbols(exchange_name))
 
     def begin_shutdown(self, *, drain: bool) -> Future[None]:
         """Refuse commands from now on and close the engine.
@@ -195,7 +197,10 @@ class EngineHost:
             # A loop that has ended meanwhile has nothing left to close.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._begin_end, drain)
-        return self._closed
+        # One future each: a caller that stops waiting cancels its own and nobody else's.
+        waiter: Future[None] = Future()
+        self._closed.add_done_callback(lambda _: _release(waiter))
+        return waiter
 
     def _command(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         refusal = ""
@@ -246,6 +251,7 @@ class EngineHost:
             pool = WorkerPool("engine.runtime:run_job", plan.max_workers)
             self._desk = BacktestDesk(pool, self._put_backtest, engine.clock.now)
             beat = asyncio.create_task(self._beat(), name="beat")
+            asking = asyncio.create_task(self._complete_catalog(), name="symbols")
             try:
                 for request in plan.live:
                     await self._start_run(request)
@@ -253,6 +259,7 @@ class EngineHost:
                 self._ready.set_result(None)
                 await self._end.wait()
             finally:
+                asking.cancel()
                 beat.cancel()
                 await self._desk.close()
         self._publish()
@@ -292,6 +299,27 @@ class EngineHost:
             kind = spec.kind if spec else "strategy file"
             exchanges.append(ExchangeItem(name, kind, live=kind != "files"))
         return Catalog(tuple(strategies), tuple(exchanges), FRAME_INTERVALS)
+
+    async def _complete_catalog(self) -> None:
+        """Add the symbols of each exchange as they become known; asking may take a while."""
+        catalog = self._catalog(self._engine)
+        for at, item in enumerate(catalog.exchanges):
+            try:
+                symbols = await self._symbols(item.name)
+            except Exception as error:
+                _log.warning("symbols of exchange %s: %s", item.name, error)
+                continue
+            exchanges = [*catalog.exchanges]
+            exchanges[at] = replace(item, symbols=symbols)
+            catalog = replace(catalog, exchanges=tuple(exchanges))
+            self._deck.put_catalog(catalog)
+            self._dirty.set()
+
+    async def _symbols(self, exchange_name: str) -> tuple[str, ...]:
+        spec = self._workshop.exchange_spec(exchange_name)
+        if spec is not None and spec.kind == "files":
+            return await asyncio.to_thread(_recorded_symbols, spec)
+        return await exchange_symbols(self._engine, exchange_name)
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, Exception) and not isinstance(event, RunError):
@@ -336,7 +364,9 @@ class EngineHost:
         if problems:
             raise RequestError(problems)
         if request.kind == "backtest":
-            return self._desk.start(request, backtest_job(self._engine, self._workshop, request))
+            run_id = self._desk.start(request, backtest_job(self._engine, self._workshop, request))
+            self._publish()
+            return run_id
         instance = self._engine.live(
             request.symbol,
             strategy_name=request.strategy_name,
@@ -345,15 +375,19 @@ class EngineHost:
         if instance.status == "running":
             raise RunStateError(f"{instance.key} is already running")
         instance.start()
+        self._show(instance)
         return instance.id
 
     async def _stop_run(self, run_id: str) -> str:
         if self._desk.knows(run_id):
-            return self._desk.stop(run_id)
+            said = self._desk.stop(run_id)
+            self._publish()
+            return said
         instance = self._live(run_id)
         if instance.status not in ("running", "stopping"):
             raise RunStateError(f"{instance.key} is not running ({instance.status})")
         instance.stop()
+        self._show(instance)
         held = next(
             (view.position for view in self._snapshot.instances if view.instance_id == run_id), ""
         )
@@ -369,7 +403,14 @@ class EngineHost:
             raise RunStateError(f"{instance.key} is already running")
         draining = instance.status == "stopping"
         instance.start()
+        self._show(instance)
         return f"{instance.key} {'goes on' if draining else 'is started again'}"
+
+    def _show(self, instance: Instance) -> None:
+        """Let the snapshot hold a command's effect before the command is answered."""
+        key = instance.key
+        self._deck.apply(InstanceChanged(instance.id, key, instance.status, key.mode))
+        self._publish()
 
     def _live(self, run_id: str) -> Instance:
         for instance in self._engine.instances():
@@ -391,6 +432,17 @@ class EngineHost:
             instance.stop()
         await asyncio.gather(*(instance.wait() for instance in running), return_exceptions=True)
         self._end.set()
+
+
+def _release(waiter: Future[None]) -> None:
+    if waiter.set_running_or_notify_cancel():
+        waiter.set_result(None)
+
+
+def _recorded_symbols(spec: ExchangeSpec) -> tuple[str, ...]:
+    """Symbols of recorded bars, which have to be read for it: not on the engine's loop."""
+    schema = Engine().open_exchange(spec)
+    return tuple(schema.get_symbols()) if schema.get_symbols is not None else ()
 
 
 def _is_stuck(instance: Instance) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Command(NamedTuple):
 
     name: str
     help: str
-    run: partial[object]
+    run: Callable[[], object]
 
 
 class _Commands(Provider):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from console.demo import demo_plan
 from console.host import EngineHost, HostPlan
 from console.logs import log_path, open_log
 from console.outcomes import FAILED, UsageProblem, say
-from console.settings import Project
+from console.settings import ConfigError, Project
 from engine.runs.workers import WorkerPool
 
 JOIN_SECONDS = 5.0
@@ -43,17 +43,16 @@ class Interface(Protocol):
         ...
 
 
-MakeInterface = Callable[[EngineHost, Mapping[str, str]], Interface]
-
-
 def open_console(project: Project) -> int:
     """Open the console on a project; returns the exit status."""
     return _open(HostPlan(project), drain_after_crash=True)
 
 
-def open_demo(state: str | None, strategies: Path | None, config: Path | None) -> int:
+def open_demo(strategies: Path | None) -> int:
     """Open the console on the simulated market; returns the exit status."""
-    plan = demo_plan(strategies=str(strategies) if strategies else None)
+    if strategies is not None and not strategies.is_dir():
+        raise ConfigError(f"strategies folder {strategies} does not exist: check --strategies")
+    plan = demo_plan(strategies=str(strategies.absolute()) if strategies else None)
     # Nothing of the demo is worth waiting for: its positions are those of a simulated market.
     return _open(plan, drain_after_crash=False)
 
@@ -101,15 +100,19 @@ def _open(plan: HostPlan, *, drain_after_crash: bool) -> int:
         raise UsageProblem(
             "the console needs a terminal: run it in one, or use a command (see --help)"
         )
+    # Screens and keys need Textual, which no other command has to load.
+    from console.app import SignaldeckApp
+    from console.keymap import keymap_problems
+
+    if problems := keymap_problems(plan.project.keys):
+        raise ConfigError("\n".join(f"[keys]: {problem}" for problem in problems))
     if problem := open_log():
         say(f"signaldeck: no log: {problem}")
     # Before any thread and before the interface takes the terminal.
     WorkerPool.start_forkserver()
     host = EngineHost(plan)
     host.start()
-    from console.app import SignalDeckApp
-
-    interface: Any = SignalDeckApp(host, keys=plan.project.keys)
+    interface: Any = SignaldeckApp(host, keymap=plan.project.keys)
     return supervise(host, interface, drain_after_crash=drain_after_crash)
 
 

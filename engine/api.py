@@ -30,7 +30,7 @@ from engine.runs.instance import Instance
 from engine.runs.outcome import outcome_of
 from engine.runtime import current_engine
 from engine.services.bus import Unsubscribe
-from engine.services.context import ExecutionContext, require
+from engine.services.context import ExecutionContext, current_execution, require
 
 # -- registering -------------------------------------------------------------------------------
 
@@ -190,7 +190,10 @@ def get_candles(symbol: str, interval: str, limit: int) -> Coroutine[Any, Any, C
         SchemaError: unknown interval.
         EngineError: ``limit`` below 1, or the exchange failed.
     """
-    return _get_candles(_async_context("get_candles"), symbol, interval, limit)
+    context = current_execution.get()
+    if context is None or context.form == "sync":
+        context = _async_context("get_candles")
+    return _get_candles(context, symbol, interval, limit)
 
 
 async def _get_candles(

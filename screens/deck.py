@@ -38,7 +38,7 @@ class DeckScreen(BaseScreen):
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
         self.instances = InstancesTable(context, id="instances")
-        self.feed = FeedTable(id="feed")
+        self.feed = FeedTable(context, id="feed")
         self.instances_pane = Pane("Instances", self.instances, id="instances-pane")
         self.feed_pane = Pane("Signal feed", self.feed, id="feed-pane")
 
@@ -64,6 +64,8 @@ class DeckScreen(BaseScreen):
         snapshot = self.context.snapshot
         self.instances_pane.title.update(note=many(len(snapshot.instances), "run"))
         self.feed_pane.title.update(note=f"{snapshot.feed_total:,} so far")
+        # A few runs leave their room to the feed; many get more than half.
+        self.instances_pane.styles.max_height = max(10, len(snapshot.instances) + 4)
         if self.feed.has_focus and self.feed.following:
             self._errors_seen()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor, log10
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -52,7 +53,9 @@ def price(value: float | None) -> str:
         return f"{value:,.2f}"
     if size >= 1:
         return f"{value:.4f}"
-    return f"{value:.8f}"
+    if size == 0:
+        return "0"
+    return f"{value:.{min(12, 4 - floor(log10(size)))}f}"
 
 
 def percent(value: float | None, decimals: int = 2) -> str:
@@ -92,6 +95,13 @@ def span(seconds: float | None) -> str:
     return f"{whole // 86_400}d {whole % 86_400 // 3600:02d}h"
 
 
+def rest(seconds: float | None) -> str:
+    """Time that is left, without seconds while minutes are left: ``2h 10m``, ``43m``, ``12s``."""
+    if seconds is not None and 60 <= seconds < 3600:
+        return f"{int(seconds) // 60}m"
+    return span(seconds)
+
+
 def short_span(seconds: float | None) -> str:
     """A length of time in one unit, at most four cells: ``42s``, ``3m``, ``2h``, ``4d``."""
     if seconds is None:
@@ -115,6 +125,13 @@ def clock(ms: int) -> str:
 def time_of_day(ms: int | None) -> str:
     """``10:24:05``; the zone is the header's."""
     return DASH if ms is None else _utc(ms).strftime("%H:%M:%S")
+
+
+def recent(ms: int, now: int) -> str:
+    """``10:24:05`` within the last hours, ``Mon 10:24`` on an earlier day; nine cells."""
+    if ms // 86_400_000 == now // 86_400_000:
+        return _utc(ms).strftime(" %H:%M:%S")
+    return _utc(ms).strftime("%a %H:%M")
 
 
 def minute(ms: int | None) -> str:

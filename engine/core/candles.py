@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,8 @@ def cleaned(
         CandleDataError: naming the row and what is wrong with it.
     """
     stamps = columns.timestamp
+    if len(stamps) == 1 and before is not None and _plainly_good(columns, step, settings, before):
+        return columns
     if len(stamps) > 1 and not (np.diff(stamps) > 0).all():
         columns = _sorted_unique(columns, source)
         stamps = columns.timestamp
@@ -237,6 +240,22 @@ def _check_anomalies(
                 f"the {len(preceding)} preceding closes (an incomplete or wrong candle)"
             )
             raise _bad(source, int(at), _row(columns, int(at)), reason)
+
+
+def _plainly_good(columns: Columns, step: int, settings: Settings, before: Floats) -> bool:
+    """The checks for the one bar a live run gets a minute, cheaply; in doubt False."""
+    stamp, *values = _row(columns, 0)
+    o, h, low, c, v = values
+    least = min(o, h, low, c)
+    return (
+        stamp % step == 0
+        and all(map(isfinite, values))
+        and least > 0
+        and v >= 0
+        and h >= low
+        and len(before) > 0
+        and least >= float(before.max()) / settings.get_candles_price_anomaly_threshold_factor
+    )
 
 
 def _bad(source: Source, at: int, row: object, reason: str) -> CandleDataError:

@@ -140,13 +140,19 @@ def outcome_to_json(outcome: BacktestOutcome) -> dict[str, Any]:
 
 
 def trades_to_csv(trades: Iterable[Closed]) -> str:
-    """The trades as CSV in the given order: the JSON fields and the note, one heading line."""
+    """The trades as CSV in the given order: the JSON fields and the note, one line per trade.
+
+    White space in texts collapses to single blanks, so that no text breaks its line.
+    """
     names = [*_TRADE_FIELDS, "note"]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for trade in trades:
-        writer.writerow({**_trade_data(trade), "note": trade.signal.note})
+        data = {**_trade_data(trade), "note": trade.signal.note}
+        writer.writerow(
+            {k: " ".join(v.split()) if isinstance(v, str) else v for k, v in data.items()}
+        )
     return text.getvalue()
 
 

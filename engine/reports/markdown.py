@@ -20,9 +20,10 @@ from engine.reports.columns import Column, Row
 PLACEHOLDERS: Final[tuple[str, ...]] = ("mode", "symbol", "name", "exchange", "frame")
 """What a report's path may hold in braces."""
 
-_INLINE: Final = re.compile(r"[\\|`*<\[\]~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
-# An underscore between letters is no emphasis, and names are full of them.
+_INLINE: Final = re.compile(r"[\\|`*<\[\]~]|(?<![^\W_])_|&(?=#?\w+;)")
+# An underscore behind a letter opens no emphasis, and names are full of those.
 _BLOCK: Final = re.compile(r"^(?:[#>+=-]|\d+(?=[.)]))")
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9.:%+-]| (?=[A-Za-z0-9.:%+-]))*")
 _UNSAFE_IN_NAMES: Final = re.compile(r'[\s/\\:*?"<>|{}]')
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -33,6 +34,8 @@ def escape(text: str) -> str:
     White space collapses to single blanks; control characters and lone surrogates, which
     terminals obey and files refuse, become U+FFFD.
     """
+    if _PLAIN.fullmatch(text) and text[:1] != " ":
+        return text  # numbers, times and ids, which most cells of a long table are
     # Control characters that are white space are blanks by now.
     line = " ".join(text.split())
     line = "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(c) else c for c in line)

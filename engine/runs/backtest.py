@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import nan
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -77,6 +78,7 @@ class BacktestExecution:
         self._bus = bus
         self._gap = interval_ms(strategy.interval)
         self._ids = 0
+        self._namespace = uuid5(_NAMESPACE, str(key))
         self._yielded = 0.0
         self._at_vwap = settings.fill_price == "vwap"
 
@@ -90,7 +92,7 @@ class BacktestExecution:
         Raises:
             EngineError: the data cannot be used.
         """
-        began = self._yielded = time.perf_counter()
+        began = self._yielded = time.monotonic()
         session = Session(
             key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
             risk=self._risk, bus=self._bus, next_id=self._next_id, sink=sink,
@@ -103,8 +105,8 @@ class BacktestExecution:
                 series = await self._load()
                 await self._loop(session, series)
         finally:
-            self.elapsed_seconds = time.perf_counter() - began
-            if session.held is not None:
+            self.elapsed_seconds = time.monotonic() - began
+            if session.is_holding:
                 self._risk.book.release(self._strategy.risk_names, self.key)
         self._progress(len(self.frame))
         await self._bus.flush()
@@ -151,8 +153,8 @@ class BacktestExecution:
     async def _flat(self, session: Session, series: BarSeries, when: int) -> int:
         """Decide at every due instant from ``when`` on until something is held; that instant."""
         frame, step, end = self.frame, self.frame.step, self.frame.end
-        first, real, gap = series.first, series.real, self._gap
-        closes, vwaps = series.columns.close, series.vwap
+        first, real, source = series.first, memoryview(series.real), session.source
+        gap, quiet = self._gap, not session.watched()
         when = frame.at_or_after(when)
         while when <= end:
             if self.stopped:
@@ -161,37 +163,42 @@ class BacktestExecution:
                 if not await self._more(series):
                     self._warn_beyond(when)
                     return when
-                real, closes, vwaps = series.real, series.columns.close, series.vwap
+                real = memoryview(series.real)
             last = session.last_attempt
-            due = last is None or when - last >= gap
             index = (when - first) // MINUTE - 1
-            if due and index >= 0 and real[index]:
-                vwap = float(vwaps[index])
-                market = vwap if self._at_vwap else float(closes[index])
-                await session.attempt(when, Prices(market, vwap))
-                self.when = when
-                if session.held is not None:
-                    return when
+            if (last is None or when - last >= gap) and index >= 0 and real[index]:
+                answer = session.ask(when)
+                if answer is not None or not quiet:
+                    # An answer that opens nothing and is followed by nobody needs no more work.
+                    await session.decide(answer, when, self._prices(series, when))
+                    if session.held is not None:
+                        self.when = when
+                        return when
                 if series.first != first:  # the strategy asked for older history
-                    first, real = series.first, series.real
-                    closes, vwaps = series.columns.close, series.vwap
-                if time.perf_counter() - self._yielded > YIELD_SECONDS:
-                    await self._breathe(when)
-            elif session.watched():
-                await session.idle(when, float(closes[index]) if index >= 0 else float("nan"))
-                if time.perf_counter() - self._yielded > YIELD_SECONDS:
-                    await self._breathe(when)
-            elif not due and last is not None:
+                    first, real = series.first, memoryview(series.real)
+            elif not quiet:
+                await session.idle(when, self._prices(series, when).market)
+            elif last is not None and when - last < gap:
                 when = frame.at_or_after(last + gap)
                 continue
+            if source.asked_since - self._yielded > YIELD_SECONDS:
+                await self._breathe(when)
+                quiet = not session.watched()
             when += step
         return when
+
+    def _prices(self, series: BarSeries, when: int) -> Prices:
+        index = series.closed(when) - 1
+        if index < 0:
+            return Prices(nan, nan)
+        vwap = float(series.vwap[index])
+        return Prices(vwap if self._at_vwap else float(series.columns.close[index]), vwap)
 
     async def _held(self, session: Session, series: BarSeries, when: int) -> int:
         """Follow what is held until nothing is; the instant at which that happened."""
         index = series.closed(when)
         while session.held is not None:
-            if time.perf_counter() - self._yielded > YIELD_SECONDS:
+            if time.monotonic() - self._yielded > YIELD_SECONDS:
                 await self._breathe(when)
             if index >= series.size and not await self._more(series):
                 await self._end_of_data(session, series)
@@ -201,7 +208,7 @@ class BacktestExecution:
             if session.watched() or (self.stopped and isinstance(session.held, ScheduledSignal)):
                 bars = [index]
             else:
-                bars = self._next_bars(session.held, series, index)
+                bars = self._next_bars(session, session.held, series, index)
             for at in bars:
                 if at < series.size:
                     bar = series.bar(at, market_is_vwap=self._at_vwap)
@@ -214,7 +221,11 @@ class BacktestExecution:
         return when
 
     def _next_bars(
-        self, held: ScheduledSignal | OpenPosition, series: BarSeries, index: int
+        self,
+        session: Session,
+        held: ScheduledSignal | OpenPosition,
+        series: BarSeries,
+        index: int,
     ) -> list[int]:
         """Bars at which something happens next: milestones on the way, then the decisive one."""
         prices, row, size = series.prices(), held.row, series.size
@@ -228,6 +239,8 @@ class BacktestExecution:
         if isinstance(held, ScheduledSignal):
             return [min(exits.first_activity(held, prices, index, stop, self.settings), last)]
         found = exits.first_exit(held, prices, index, stop, self.settings)
+        if not session.follows_milestones():
+            return [found]
         return [*exits.milestone_bars(held, series.vwap, index, found), found]
 
     async def _end_of_data(self, session: Session, series: BarSeries) -> None:
@@ -241,7 +254,7 @@ class BacktestExecution:
         self.when = when
         self._progress(self.frame.index(when))
         await asyncio.sleep(0)
-        self._yielded = time.perf_counter()
+        self._yielded = time.monotonic()
 
     def _progress(self, processed: int) -> None:
         self.processed = processed
@@ -266,4 +279,4 @@ class BacktestExecution:
 
     def _next_id(self, when: int) -> str:
         self._ids += 1
-        return str(uuid5(_NAMESPACE, f"{self.key}|{self._ids}|{when}"))
+        return str(uuid5(self._namespace, f"{self._ids}|{when}"))

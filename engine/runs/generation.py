@@ -6,16 +6,17 @@ import asyncio
 import inspect
 import threading
 import time
-import types
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
+from datetime import UTC, datetime
+from types import CoroutineType, coroutine
 from typing import Any, Final
 
 from engine.domain.errors import StrategyTimeoutError
 from engine.domain.schemas import StrategySchema, is_async
 from engine.domain.signals import Mode, RunKey
 from engine.domain.time import from_ms, minute_text
-from engine.services.context import ExecutionContext, MarketWindow, current_execution
+from engine.services.context import CallForm, ExecutionContext, MarketWindow, current_execution
 
 PENDING: Final = object()
 """Returned by `Generator.ask` when the strategy is waiting for something."""
@@ -41,7 +42,7 @@ class SignalSource:
         self.asked_since = 0.0
         self._function = schema.get_signal
         self._params = dict(schema.params)
-        self._form = "async" if is_async(schema.get_signal) else "sync"
+        self._form: CallForm = "async" if is_async(schema.get_signal) else "sync"
         self._threaded = key.mode is Mode.LIVE and self._form == "sync"
         self._key = key
         self._market = market
@@ -60,7 +61,7 @@ class SignalSource:
 
         The usual case, a function that does not have to wait, costs no task switch.
         """
-        context = ExecutionContext(self._key, when, self._market, self._loop, self._form)  # type: ignore[arg-type]
+        context = ExecutionContext(self._key, when, self._market, self._loop, self._form)
         if self._threaded:
             self._waiting = (self._in_thread(context), None, context)
             return PENDING
@@ -68,8 +69,10 @@ class SignalSource:
         self.asked_at = when
         token = current_execution.set(context)
         try:
-            outcome = self._function(self._key.symbol, from_ms(when), **self._params)
-            if inspect.iscoroutine(outcome):
+            outcome = self._function(
+                self._key.symbol, datetime.fromtimestamp(when / 1000, UTC), **self._params
+            )
+            if isinstance(outcome, CoroutineType):
                 context.form = "async"
                 try:
                     first = outcome.send(None)
@@ -80,7 +83,7 @@ class SignalSource:
         finally:
             current_execution.reset(token)
             self.asked_at = None
-        if inspect.isawaitable(outcome):
+        if outcome is not None and inspect.isawaitable(outcome):
             self._waiting = (_awaited(outcome), None, context)
             return PENDING
         if time.monotonic() - self.asked_since > self._limit:
@@ -94,7 +97,7 @@ class SignalSource:
             StrategyTimeoutError: it took longer than the limit; an async strategy was cancelled.
         """
         assert self._waiting is not None
-        coroutine, first, context = self._waiting
+        waiting, first, context = self._waiting
         self._waiting = None
         self.asked_at = context.when
         token = current_execution.set(context)
@@ -102,8 +105,8 @@ class SignalSource:
         try:
             async with deadline:
                 if first is None:
-                    return await coroutine
-                return await _resumed(coroutine, first)
+                    return await waiting
+                return await _resumed(waiting, first)
         except TimeoutError as error:
             if deadline.expired():
                 raise self._overrun(context.when) from None
@@ -155,8 +158,8 @@ async def _awaited(outcome: Any) -> object:
     return await outcome
 
 
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, Any], first: Any) -> Generator[Any, Any, Any]:
+@coroutine
+def _resumed(waiting: Coroutine[Any, Any, Any], first: Any) -> Generator[Any, Any, Any]:
     """Go on with a coroutine that already yielded ``first`` outside of an await."""
     yielded = first
     try:
@@ -164,8 +167,8 @@ def _resumed(coroutine: Coroutine[Any, Any, Any], first: Any) -> Generator[Any, 
             try:
                 sent = yield yielded
             except BaseException as error:
-                yielded = coroutine.throw(error)
+                yielded = waiting.throw(error)
             else:
-                yielded = coroutine.send(sent)
+                yielded = waiting.send(sent)
     except StopIteration as done:
         return done.value

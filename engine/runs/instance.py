@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from engine.domain.errors import RunStateError
@@ -13,6 +14,8 @@ from engine.domain.events import Done, InstanceChanged
 from engine.domain.signals import Mode, RunKey, TickResult
 from engine.runs.session import Sink
 from engine.services.bus import Bus
+
+T = TypeVar("T")
 
 IDLE: Final = "idle"
 RUNNING: Final = "running"
@@ -33,6 +36,46 @@ class Execution(Protocol):
     async def run(self, sink: Sink | None) -> Any:
         """Run to the end, awaiting ``sink`` with every transition."""
         ...
+
+
+class Channel(Generic[T]):
+    """Hands items from one task to another; ``limit`` 0 lets the producer run ahead."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._putter: asyncio.Future[None] | None = None
+
+    async def put(self, item: T) -> None:
+        """Hand over an item, once there is room."""
+        while self._limit and len(self._items) >= self._limit:
+            self._putter = asyncio.get_running_loop().create_future()
+            await self._putter
+        self._items.append(item)
+        _wake(self._waiter)
+
+    async def get(self) -> T | None:
+        """The next item; None when the channel is closed and empty."""
+        while not self._items:
+            if self._closed:
+                return None
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        item = self._items.popleft()
+        _wake(self._putter)
+        return item
+
+    def close(self) -> None:
+        """No more items will come."""
+        self._closed = True
+        _wake(self._waiter)
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
 
 
 class Instance:
@@ -128,31 +171,22 @@ class Instance:
                 f"{self.key} is already running: wait for it, stop it, or use another name"
             )
         # One slot: a backtest never runs ahead of its consumer, a live run never waits for it.
-        queue: asyncio.Queue[TickResult | None] = asyncio.Queue(1 if self._blocking_sink else 0)
+        channel: Channel[TickResult] = Channel(1 if self._blocking_sink else 0)
 
         async def sink(result: TickResult) -> None:
             if accepts(result):
-                await queue.put(result)
+                await channel.put(result)
 
         self.start(sink)
         task = self._task
         assert task is not None
-        getter = asyncio.ensure_future(queue.get())
+        task.add_done_callback(lambda _: channel.close())
         try:
-            while True:
-                await asyncio.wait([getter, task], return_when=asyncio.FIRST_COMPLETED)
-                if not getter.done():
-                    if queue.empty():
-                        break
-                    await asyncio.wait([getter])
-                item = getter.result()
-                if item is not None:
-                    getter = asyncio.ensure_future(queue.get())
-                    yield item
+            while (item := await channel.get()) is not None:
+                yield item
             if self._failure is not None:
                 raise self._failure
         finally:
-            getter.cancel()
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])

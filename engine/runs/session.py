@@ -108,6 +108,11 @@ class Session:
 
     # -- what is asked of a session ------------------------------------------------------------
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether a position is open or a signal is scheduled."""
+        return self.held is not None
+
     def watched(self) -> bool:
         """Whether anybody follows single ticks, so that none may be skipped."""
         return (
@@ -115,6 +120,10 @@ class Session:
             or self._bus.wants_ticks(self._topic)
             or self._bus.wants_ticks("signal")
         )
+
+    def follows_milestones(self) -> bool:
+        """Whether anybody listens to partial milestones."""
+        return self._bus.wants("partial_profit") or self._bus.wants("partial_loss")
 
     async def settle(self, bar: BarClose) -> None:
         """Feed the bar that closed at ``bar.at`` to whatever is held."""
@@ -134,25 +143,40 @@ class Session:
             elif isinstance(waiting, Waiting):
                 await self._tick(Active(self.key, bar.at, bar.market, held.row), "on_active")
 
-    async def attempt(self, when: int, prices: Prices) -> None:
-        """Ask the strategy at ``when`` and act on its answer; the slot is used up in any case."""
-        before, self.last_attempt = self.last_attempt, when
+    def ask(self, when: int) -> object:
+        """Ask the strategy at ``when``; the slot is used up whatever comes of it.
+
+        Returns:
+            Its answer, for `decide`; `PENDING` when `attempt` has to wait for it.
+        """
+        self.last_attempt = when
         self.journal.calls += 1
         try:
-            answer = self.source.ask(when)
-            if answer is PENDING:
-                answer = await self.source.answer()
+            return self.source.ask(when)
         except Exception as error:
             self.report(error, "get_signal", when)
-            answer = None
+            return None
+
+    async def attempt(self, when: int, prices: Prices) -> None:
+        """Ask the strategy at ``when`` and act on its answer.
+
+        If the outcome cannot be made durable the slot is given back, with everything else.
+        """
+        before = self.last_attempt
         try:
-            await self.decide(answer, when, prices)
+            await self.decide(self.ask(when), when, prices)
         except BaseException:
             self.last_attempt = before
             raise
 
     async def decide(self, answer: object, when: int, prices: Prices) -> None:
         """Validate an answer, ask risk, and open or schedule; refusals leave the run flat."""
+        if answer is PENDING:
+            try:
+                answer = await self.source.answer()
+            except Exception as error:
+                self.report(error, "get_signal", when)
+                answer = None
         attempt: list[Change] = [AttemptMade(self.key, when)]
         try:
             signal = as_signal(answer)

@@ -64,6 +64,7 @@ class Subscription:
         self._queue.append((payload, copy_context()))
         if self._task is None or self._task.done():
             self._idle = asyncio.Event()
+            self._bus.busy(self)
             context = copy_context()
             context.run(_handling.set, self)
             self._task = asyncio.get_running_loop().create_task(self._drain(), context=context)
@@ -96,6 +97,7 @@ class Subscription:
                 await self._handle(payload, context)
         finally:
             idle.set()
+            self._bus.idle(self)
 
     async def _handle(self, payload: Any, context: Context) -> None:
         context.run(_handling.set, self)
@@ -116,6 +118,8 @@ class Bus:
 
     def __init__(self) -> None:
         self._topics: dict[str, tuple[Subscription, ...]] = {topic: () for topic in TOPICS}
+        self._ticks: set[str] = set()
+        self._busy: set[Subscription] = set()
 
     def subscribe(
         self,
@@ -137,7 +141,7 @@ class Bus:
             A function that ends the subscription.
         """
         subscription = Subscription(self, topic, listener, maxsize, transitions_only)
-        self._topics[topic] = (*self._topics[topic], subscription)
+        self._listen(topic, (*self._topics[topic], subscription))
         return subscription.close
 
     def subscribe_once(
@@ -175,7 +179,7 @@ class Bus:
 
     def wants_ticks(self, topic: str) -> bool:
         """Whether anybody listens to a signal topic's ``idle`` and ``active`` results."""
-        return any(not item.transitions_only for item in self._topics[topic])
+        return topic in self._ticks
 
     def dropped(self) -> int:
         """Events lost to full queues, over all present listeners."""
@@ -186,16 +190,31 @@ class Bus:
 
         A listener that is itself waiting (it started a run and awaits it) is not waited for.
         """
-        mine = _handling.get()
-        for items in tuple(self._topics.values()):
-            for item in items:
+        if self._busy:
+            mine = _handling.get()
+            for item in tuple(self._busy):
                 if item is not mine:
                     await item.idle()
+
+    def busy(self, subscription: Subscription) -> None:
+        """A subscription's task started."""
+        self._busy.add(subscription)
+
+    def idle(self, subscription: Subscription) -> None:
+        """A subscription's task ended."""
+        self._busy.discard(subscription)
 
     def discard(self, subscription: Subscription) -> None:
         """Remove a subscription; unknown ones are ignored."""
         kept = tuple(item for item in self._topics[subscription.topic] if item is not subscription)
-        self._topics[subscription.topic] = kept
+        self._listen(subscription.topic, kept)
+
+    def _listen(self, topic: str, subscriptions: tuple[Subscription, ...]) -> None:
+        self._topics[topic] = subscriptions
+        if any(not item.transitions_only for item in subscriptions):
+            self._ticks.add(topic)
+        else:
+            self._ticks.discard(topic)
 
     def listener_failed(self, subscription: Subscription, payload: Any, error: Exception) -> None:
         """Report a listener's failure; a failing error listener is only logged."""

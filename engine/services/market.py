@@ -259,6 +259,9 @@ class Market:
         series.loaded_until = max(series.loaded_until, until)
 
     def _append_filled(self, series: BarSeries, source: Source, clean: Columns) -> None:
+        if int(clean.timestamp[0]) == series.end:
+            series.append(fill(clean, source, series.step, self.settings.max_gap_minutes))
+            return
         # The newest known bar goes in front, so that a hole between it and the new rows is seen.
         last = series.size - 1
         joined = concat([select(series.columns, slice(last, last + 1)), clean])

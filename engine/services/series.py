@@ -9,8 +9,11 @@ import numpy as np
 from engine.core.candles import Filled
 from engine.core.exits import PriceColumns
 from engine.core.lifecycle import BarClose
-from engine.core.pricing import vwap_series
+from engine.core.pricing import vwap_last, vwap_series
 from engine.domain.bars import Bools, Candles, Columns, Floats, concat, select
+
+_FEW = 3
+"""Up to so many new bars, plain floats are faster than arrays."""
 
 
 class BarSeries:
@@ -146,8 +149,14 @@ class BarSeries:
     def _refresh_vwap(self, old: int) -> None:
         if not self._window:
             return
-        start = max(0, old - self._window + 1)
         c = self.columns
+        if self.size - old <= _FEW:
+            for at in range(old, self.size):
+                cut = slice(max(0, at - self._window + 1), at + 1)
+                window = (c.high[cut], c.low[cut], c.close[cut], c.volume[cut])
+                self.vwap[at] = vwap_last(*(column.tolist() for column in window))
+            return
+        start = max(0, old - self._window + 1)
         cut = slice(start, self.size)
         fresh = vwap_series(c.high[cut], c.low[cut], c.close[cut], c.volume[cut], self._window)
         self.vwap[old : self.size] = fresh[old - start :]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from console.views import DeckSnapshot, FeedEntry
-from screens.text import clean, percent, price, time_of_day, words
+from screens.context import ScreenContext
+from screens.text import clean, percent, price, recent, words
 from screens.widgets.instances_table import signed_tone
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.panel import Panel
@@ -18,39 +19,43 @@ ACTION_TONES: Final[dict[str, Tone]] = {
 """How each kind of entry looks."""
 
 
-def _detail(entry: FeedEntry) -> Cells:
-    tone: Tone = "loss" if entry.action == "error" else "muted"
-    return Cell(words(entry.detail) if entry.action != "error" else clean(entry.detail), tone)
+def _price(entry: FeedEntry) -> Cells:
+    return Cell("" if entry.price is None else price(entry.price))
+
+
+def _why(entry: FeedEntry) -> Cells:
+    gain = Cell("")
+    if entry.pnl_percent is not None:
+        gap = "  " if entry.detail else ""
+        gain = Cell(f"{percent(entry.pnl_percent)} %{gap}", signed_tone(entry.pnl_percent))
+    if entry.action == "error":
+        return (gain, Cell(clean(entry.detail), "loss"))
+    return (gain, Cell(words(entry.detail), "muted"))
 
 
 class FeedTable(Panel, LineTable[FeedEntry]):
-    """The feed of the snapshot."""
+    """The feed of the snapshot.
+
+    Args:
+        context: for the engine's day: entries of earlier ones carry their weekday.
+    """
 
     topics = ("feed",)
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, context: ScreenContext, *, id: str | None = None) -> None:
         columns = (
-            Column[FeedEntry]("time", 8, lambda e: Cell(time_of_day(e.when), "muted")),
+            Column[FeedEntry]("UTC", 9, lambda e: Cell(recent(e.when, context.now()), "muted")),
             Column[FeedEntry](
                 "event", 9, lambda e: Cell(clean(e.action), ACTION_TONES.get(e.action, ""))
             ),
             Column[FeedEntry]("symbol", 8, lambda e: Cell(clean(e.symbol), "strong"), grow=4),
-            Column[FeedEntry]("side", 5, lambda e: Cell(clean(e.position)), drop=2),
+            Column[FeedEntry]("side", 5, lambda e: Cell(clean(e.position))),
             Column[FeedEntry]("strategy", 10, lambda e: Cell(clean(e.strategy_name)), grow=8),
             Column[FeedEntry](
-                "exchange", 9, lambda e: Cell(clean(e.exchange_name), "muted"), drop=5, grow=6
+                "exchange", 9, lambda e: Cell(clean(e.exchange_name), "muted"), drop=1, grow=6
             ),
-            Column[FeedEntry]("price", 10, lambda e: Cell(price(e.price)), right=True, grow=2),
-            Column[FeedEntry](
-                "PnL %",
-                7,
-                lambda e: Cell(
-                    "" if e.pnl_percent is None else percent(e.pnl_percent),
-                    signed_tone(e.pnl_percent),
-                ),
-                right=True,
-            ),
-            Column[FeedEntry]("why", 6, _detail, grow=90),
+            Column[FeedEntry]("price", 10, _price, right=True, grow=2),
+            Column[FeedEntry]("result, reason", 14, _why, grow=100),
         )
         super().__init__(
             columns,
@@ -67,7 +72,8 @@ class FeedTable(Panel, LineTable[FeedEntry]):
 
 if __name__ == "__main__":
     from screens.alone import show_alone
-    from screens.sample import snapshot as sample
+    from screens.sample import SampleHost, frozen_clock
 
-    table = FeedTable()
-    show_alone(table, lambda: table.show(sample()))
+    sample = ScreenContext(SampleHost(), frozen_clock)
+    table = FeedTable(sample)
+    show_alone(table, lambda: table.show(sample.snapshot))

@@ -14,8 +14,6 @@ from screens.text import clean, clock, many, short_span
 from screens.widgets.panel import Panel
 from screens.widgets.tones import Cell, ToneWidget, two_sided, width_of
 
-_GAP = Cell("   ")
-
 
 class HeaderLine(Panel, ToneWidget):
     """Badge, modes and clock; heartbeat, newest bars, counts and unseen errors.
@@ -61,15 +59,15 @@ class HeaderLine(Panel, ToneWidget):
 
     def _identity(self, width: int) -> Strip:
         header = self.context.snapshot.header
-        badge = (Cell(f" {clean(header.badge)}", "badge"), _GAP)
-        right = (Cell(clock(self.context.now()) + " "),)
-        room = width - width_of(badge) - width_of(right)
-        modes = self._mode_bar()
-        if width_of(modes) + 1 > room:
-            modes = (Cell(self._active, "accent"),)
-        if width_of(modes) + 1 > room:
-            right = (Cell(clock(self.context.now())[11:] + " "),)
-        return two_sided((*badge, *modes), right, width, self.style_of)
+        badge = Cell(f" {clean(header.badge)}  ", "badge")
+        now = clock(self.context.now())
+        bar, name = self._mode_bar(), (Cell(self._active, "accent"),)
+        # Full, then without the year, then the active mode alone, then without the date.
+        for modes, time in ((bar, now), (bar, now[5:]), (name, now), (name, now[11:])):
+            left, right = (badge, *modes), (Cell(f" {time} "),)
+            if width_of((*left, *right)) <= width:
+                break
+        return two_sided(left, right, width, self.style_of)
 
     def _mode_bar(self) -> tuple[Cell, ...]:
         cells: list[Cell] = []
@@ -82,43 +80,61 @@ class HeaderLine(Panel, ToneWidget):
 
     def _health(self, width: int) -> Strip:
         header = self.context.snapshot.header
-        errors = header.errors - self.context.session.errors_seen
-        unseen: tuple[Cell, ...] = ()
-        if errors > 0:
-            unseen = (Cell(f" {many(errors, 'unseen error')} ", "alarm"), Cell(" "))
-        counts = (
-            Cell(f"{header.running} running  {header.open} open  {header.scheduled} scheduled "),
-        )
-        left = (Cell(" "), *self._alive(), *self._bars(header, header.exchanges))
-        if width_of(left) + width_of(counts) + width_of(unseen) + 2 > width:
-            late = tuple(e for e in header.exchanges if e.stale)
-            left = (Cell(" "), *self._alive(), *self._bars(header, late))
-        right = (*unseen, *counts)
-        if width_of(left) + width_of(right) > width:
-            right = unseen
+        late = tuple(exchange for exchange in header.exchanges if exchange.stale)
+        everything = header.exchanges
+        # Whole words where there is room; then short ones; then only the exchanges that are late.
+        for short, exchanges, counted in (
+            (False, everything, True),
+            (True, everything, True),
+            (True, late, True),
+            (True, late, False),
+        ):
+            left = (Cell(" "), *self._alive(short), *self._bars(exchanges, short))
+            right = (*self._unseen(header), *(_counts(header, short) if counted else ()))
+            if width_of((*left, *right)) <= width:
+                break
         return two_sided(left, right, width, self.style_of)
 
-    def _alive(self) -> tuple[Cell, ...]:
+    def _unseen(self, header: HeaderView) -> tuple[Cell, ...]:
+        errors = header.errors - self.context.session.errors_seen
+        if errors <= 0:
+            return ()
+        return (Cell(f" {many(errors, 'unseen error')} ", "alarm"), Cell("  "))
+
+    def _alive(self, short: bool) -> tuple[Cell, ...]:
         silence = self.context.silence()
         if silence > LATE_HEARTBEAT:
-            text = f" ENGINE SILENT for {short_span(silence)} - figures are old "
-            return (Cell(text, "alarm"), _GAP)
-        return (Cell("● ", "gain"), Cell("engine alive", "muted"), _GAP)
+            text = f" ENGINE SILENT {short_span(silence)} - figures are old "
+            return (Cell(text, "alarm"), Cell("  "))
+        return (Cell("● ", "gain"), Cell("alive" if short else "engine alive", "muted"), Cell("  "))
 
-    def _bars(self, header: HeaderView, exchanges: tuple[ExchangeHealth, ...]) -> tuple[Cell, ...]:
+    def _bars(self, exchanges: tuple[ExchangeHealth, ...], short: bool) -> tuple[Cell, ...]:
         cells: list[Cell] = []
         now = self.context.now()
         for exchange in exchanges:
             name = clean(exchange.exchange_name)
             if exchange.newest_close is None:
-                cells += [Cell(f"{name} no bar yet", "muted"), _GAP]
+                cells += [Cell(f"{name} no bar yet", "muted"), Cell("  ")]
                 continue
             age = short_span((now - exchange.newest_close) / 1000)
             if exchange.stale:
-                cells += [Cell(f" {name} STALE: newest bar {age} old ", "alarm"), _GAP]
+                text = f" {name} STALE {age} " if short else f" {name} STALE, newest bar {age} old "
+                cells += [Cell(text, "alarm"), Cell("  ")]
             else:
-                cells += [Cell(f"{name} ", "muted"), Cell(f"bar {age}"), _GAP]
+                age = age if short else f"newest bar {age} old"
+                cells += [Cell(f"{name} ", "muted"), Cell(age), Cell("  ")]
         return tuple(cells)
+
+
+def _counts(header: HeaderView, short: bool) -> tuple[Cell, ...]:
+    words = ("run", "open", "wait") if short else ("running", "open", "scheduled")
+    figures = (header.running, header.open, header.scheduled)
+    cells = [
+        part
+        for figure, word in zip(figures, words, strict=True)
+        for part in (Cell(f"{figure} ", "strong" if figure else "muted"), Cell(f"{word} ", "muted"))
+    ]
+    return tuple(cells)
 
 
 if __name__ == "__main__":

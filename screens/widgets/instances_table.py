@@ -6,12 +6,12 @@ from typing import Final
 
 from console.views import DeckSnapshot, InstanceView
 from screens.context import ScreenContext
-from screens.text import clean, percent, price, short_span, span
+from screens.text import clean, percent, price, rest, short_span
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.panel import Panel
 from screens.widgets.tones import Cell, Cells, Tone
 
-BAR_WIDTH: Final = 13
+BAR_WIDTH: Final = 15
 """Cells of the bar from stop-loss to take-profit; odd, so that the entry has a middle."""
 
 _STATUS_TONES: Final[dict[str, Tone]] = {
@@ -25,7 +25,8 @@ def status_cell(view: InstanceView) -> Cells:
     status = Cell(word, _STATUS_TONES.get(view.status, ""))
     if not view.flags:
         return status
-    return (Cell(" ".join(clean(flag) for flag in view.flags), "alarm"), Cell(" "), status)
+    flags = Cell(" ".join(clean(flag) for flag in view.flags), "alarm")
+    return flags if view.status == "running" else (flags, Cell(" "), status)
 
 
 def signed_tone(value: float | None) -> Tone:
@@ -43,7 +44,7 @@ def path_bar(path: float | None, width: int = BAR_WIDTH) -> Cells:
         width: cells to draw in, odd.
     """
     if path is None:
-        return Cell("·" * width, "muted")
+        return Cell("")
     middle = width // 2
     at = middle + round(max(-100.0, min(100.0, path)) / 100 * middle)
     low, high = min(at, middle), max(at, middle)
@@ -57,6 +58,27 @@ def path_bar(path: float | None, width: int = BAR_WIDTH) -> Cells:
         Cell("".join(bar[low : high + 1]), tone),
         Cell("".join(bar[high + 1 :]), "muted"),
     )
+
+
+def _side(view: InstanceView) -> Cells:
+    if not view.position:
+        return Cell("flat", "muted")
+    side, _, waiting = clean(view.position).partition(" ")
+    return Cell(side, "muted" if waiting else "")
+
+
+def _path(view: InstanceView) -> Cells:
+    if view.position.endswith("waiting"):
+        return Cell(f"waits {price(view.entry)}")
+    return path_bar(view.path)
+
+
+def _gain(view: InstanceView) -> Cells:
+    return Cell(percent(view.pnl_percent), signed_tone(view.pnl_percent))
+
+
+def _total(view: InstanceView) -> Cells:
+    return Cell(percent(view.total_pnl), signed_tone(view.total_pnl))
 
 
 class InstancesTable(Panel, LineTable[InstanceView]):
@@ -73,25 +95,25 @@ class InstancesTable(Panel, LineTable[InstanceView]):
             Column[InstanceView](
                 "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=8, grow=6
             ),
-            Column[InstanceView]("position", 5, self._position, grow=8),
+            Column[InstanceView]("side", 5, _side),
             Column[InstanceView](
                 "entry", 10, lambda v: Cell(price(v.entry)), right=True, drop=5, grow=2
             ),
             Column[InstanceView](
                 "last", 10, lambda v: Cell(price(v.last_price)), right=True, drop=4, grow=2
             ),
-            Column[InstanceView]("PnL %", 7, self._gain, right=True),
-            Column[InstanceView]("SL        TP", BAR_WIDTH, lambda v: path_bar(v.path)),
-            Column[InstanceView]("left", 7, self._left, right=True, drop=2),
+            Column[InstanceView]("PnL %", 7, _gain, right=True),
+            Column[InstanceView]("SL           TP", BAR_WIDTH, _path),
+            Column[InstanceView]("left", 6, self._left, right=True),
             Column[InstanceView]("tick", 4, self._tick_age, right=True),
             Column[InstanceView](
                 "trades", 6, lambda v: Cell(str(v.trades), "muted"), right=True, drop=6
             ),
-            Column[InstanceView]("sum %", 7, self._total, right=True, drop=7),
-            Column[InstanceView]("mode", 4, lambda v: Cell(clean(v.mode), "muted"), drop=10),
+            Column[InstanceView]("sum %", 7, _total, right=True, drop=7),
             Column[InstanceView](
-                "last error", 12, lambda v: Cell(clean(v.last_error), "loss"), drop=9, grow=60
+                "last error", 30, lambda v: Cell(clean(v.last_error), "loss"), drop=9, grow=60
             ),
+            Column[InstanceView]("mode", 4, lambda v: Cell(clean(v.mode), "muted"), drop=10),
         )
         super().__init__(
             columns,
@@ -109,19 +131,10 @@ class InstancesTable(Panel, LineTable[InstanceView]):
         if self.rows:
             self.refresh()
 
-    def _position(self, view: InstanceView) -> Cells:
-        return Cell(clean(view.position)) if view.position else Cell("flat", "muted")
-
-    def _gain(self, view: InstanceView) -> Cells:
-        return Cell(percent(view.pnl_percent), signed_tone(view.pnl_percent))
-
-    def _total(self, view: InstanceView) -> Cells:
-        return Cell(percent(view.total_pnl), signed_tone(view.total_pnl))
-
     def _left(self, view: InstanceView) -> Cells:
         if view.expires_at is None:
             return Cell("")
-        return Cell(span((view.expires_at - self.context.now()) / 1000))
+        return Cell(rest((view.expires_at - self.context.now()) / 1000))
 
     def _tick_age(self, view: InstanceView) -> Cells:
         if view.last_tick is None:

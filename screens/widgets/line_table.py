@@ -34,7 +34,8 @@ GUTTER = 2
 """Cells at the left of every line, where the cursor is marked."""
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: `typing` tells a subscripted generic its arguments by setting an attribute.
+@dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column of a `LineTable`.
 
@@ -113,6 +114,9 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         bind("table.top", "cursor_top"),
         bind("table.bottom", "cursor_bottom"),
     ]
+
+    always_live: ClassVar[bool] = False
+    """Draw the cursor as with the focus, for lists that another widget steers."""
 
     waiting: reactive[int | None] = reactive(None, repaint=False)
     """Rows that arrived above while the operator reads; None while the table follows."""
@@ -234,6 +238,11 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
                 if line >= 0:
                     self.refresh_line(line + 1)
             self.post_message(self.Moved(self))
+
+    def clear_cursor(self) -> None:
+        """Take the cursor away."""
+        self._refresh_cursor()
+        self._cursor = -1
 
     def release(self) -> None:
         """Go back to the top and follow what arrives."""
@@ -357,13 +366,14 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
 
     def _line(self, index: int, width: int) -> Strip:
         row, on_cursor = self._rows[index], index == self._cursor
-        line = [Segment("▸ " if on_cursor and self.has_focus else " " * GUTTER, self._style(""))]
+        live = self.has_focus or self.always_live
+        line = [Segment("▸ " if on_cursor and live else " " * GUTTER, self._style(""))]
         for column, room in self._fitted:
             line += segments(column.cell(row), room, self._style, right=column.right)
             line.append(Segment(" " * GAP, self._style("")))
         strip = Strip(line).adjust_cell_length(width, self.rich_style)
         if on_cursor:
-            name = "line-table--cursor" if self.has_focus else "line-table--cursor-blurred"
+            name = "line-table--cursor" if live else "line-table--cursor-blurred"
             over = self.get_component_rich_style(name, partial=True)
             strip = Strip([Segment(s.text, (s.style or Style()) + over) for s in strip], width)
         return strip

@@ -26,7 +26,7 @@ def totals(instances: tuple[InstanceView, ...]) -> tuple[Cell, ...]:
         Cell(f"{percent(gained)} %", signed_tone(gained)),
         Cell("   open "),
         Cell(f"{held} %" if marked else held, signed_tone(sum(marked))),
-        Cell("   sums of percent per trade", "muted"),
+        Cell("   (sums over trades)", "muted"),
     )
 
 

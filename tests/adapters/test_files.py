@@ -4,69 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import io
-import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.adapters.exchanges.files import FilesExchange
-from engine.adapters.exchanges.tables import read_table
 from engine.domain.bars import Candle
-from engine.domain.errors import CandleDataError, EngineError, NoDataError, SchemaError
+from engine.domain.errors import CandleDataError, NoDataError, SchemaError
 from engine.domain.ports import Exchange
 from engine.domain.time import MINUTE, from_ms, to_ms
-
-T0 = to_ms(datetime(2022, 1, 1, tzinfo=UTC))
-HEADER = "timestamp,open,high,low,close,volume"
-REAL = Path(__file__).parents[3] / "shared/data/BTCUSDT-1m-2022-01.csv.gz"
-SLOW_MACHINE = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+from tests.adapters.candle_files import (
+    FUZZ,
+    HEADER,
+    T0,
+    everything,
+    exchange,
+    frame,
+    parquet,
+    refusal,
+    rows,
+    text,
 )
 
-
-def rows(count: int = 5, step: int = MINUTE, start: int = T0) -> list[Candle]:
-    return [
-        Candle(start + i * step, 100.0 + i, 101.5 + i, 99.25 + i, 100.5 + i, 10.0 * i)
-        for i in range(count)
-    ]
-
-
-def text(candles: list[Candle], header: str = HEADER, end: str = "\n") -> str:
-    return end.join([header, *(",".join(map(str, candle)) for candle in candles)]) + end
-
-
-def exchange(tmp_path: Path, content: str | bytes, name: str = "BTCUSDT-1m.csv") -> FilesExchange:
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return FilesExchange([path])
-
-
-def everything(source: FilesExchange) -> list[Candle]:
-    (interval,) = source.intervals()
-    return list(source.get_candles(source.symbols()[0], interval, from_ms(0), 10**9))
-
-
-def refusal(tmp_path: Path, content: str | bytes, name: str = "BTCUSDT-1m.csv") -> str:
-    with pytest.raises(CandleDataError) as caught:
-        exchange(tmp_path, content, name)
-    assert str(tmp_path / name) in str(caught.value)
-    return str(caught.value)
-
-
-def frame(candles: list[Candle]) -> pl.DataFrame:
-    return pl.DataFrame(candles, schema=list(Candle._fields), orient="row")
-
-
-def parquet(table: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.write_parquet(buffer)
-    return buffer.getvalue()
+REAL = Path(__file__).parents[3] / "shared/data/BTCUSDT-1m-2022-01.csv.gz"
 
 
 # --- what can be read -------------------------------------------------------------------------
@@ -208,7 +173,7 @@ def test_a_single_row_is_a_minute(tmp_path: Path) -> None:
 
 
 @given(since=st.integers(-90, 400), limit=st.integers(-1, 300), hole=st.integers(1, 200))
-@SLOW_MACHINE
+@FUZZ
 def test_a_request_is_a_slice(tmp_path: Path, since: int, limit: int, hole: int) -> None:
     kept = [row for i, row in enumerate(rows(205)) if not 3 <= i < hole]
     source = exchange(tmp_path, text(kept))
@@ -412,117 +377,6 @@ def test_absent_and_unreadable_files(tmp_path: Path) -> None:
         FilesExchange([tmp_path], symbol="BTCUSDT")
     with pytest.raises(NoDataError, match="cannot be read"):
         FilesExchange(["a\0b.csv"])
-
-
-# --- fuzzing ----------------------------------------------------------------------------------
-
-CELLS = st.one_of(
-    st.sampled_from(
-        (
-            *(
-                "",
-                " ",
-                "1",
-                "1.5",
-                "-1",
-                "nan",
-                "1e400",
-                "x",
-                '"',
-                '"1"',
-                "\0",
-                "\r",
-                "\xe9",
-                "1_0",
-            ),
-            *(str(T0), str(T0 // 1000), "2022-01-01", "9" * 25, "1e9", "0001-01-01T00:00+23:59"),
-        )
-    ),
-    st.floats().map(str),
-    st.integers().map(str),
-    st.text(max_size=4),
-)
-TABLES = st.lists(st.lists(CELLS, min_size=4, max_size=7).map(",".join), max_size=6).map(
-    lambda lines: "\n".join([HEADER, *lines]).encode("utf-8", "surrogatepass")
-)
-
-
-def survives(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    try:
-        source = FilesExchange([path])
-    except EngineError as error:
-        assert str(error)
-    else:
-        assert len(everything(source)) >= 1
-        source.history()
-
-
-@given(st.one_of(TABLES, st.binary(max_size=300), TABLES.map(gzip.compress)))
-@SLOW_MACHINE
-def test_any_bytes_are_candles_or_an_engine_error(tmp_path: Path, content: bytes) -> None:
-    survives(tmp_path / "X-1m.csv", content)
-
-
-def outcome(path: Path, content: bytes) -> object:
-    path.write_bytes(content)
-    try:
-        return everything(FilesExchange([path]))
-    except EngineError as error:
-        return type(error)
-
-
-@given(TABLES)
-@SLOW_MACHINE
-def test_the_quick_and_the_careful_reader_agree(tmp_path: Path, content: bytes) -> None:
-    # A blank first line sends the file to the careful reader.
-    path = tmp_path / "X-1m.csv"
-    assert outcome(path, content) == outcome(path, b"\n" + content)
-
-
-@given(
-    packed=st.booleans(),
-    edits=st.lists(st.tuples(st.integers(0, 10**6), st.binary(max_size=3)), max_size=4),
-    cut=st.integers(0, 50),
-)
-@SLOW_MACHINE
-def test_damaged_files_are_candles_or_an_engine_error(
-    tmp_path: Path, packed: bool, edits: list[tuple[int, bytes]], cut: int
-) -> None:
-    whole = text(rows(30)).encode()
-    content = bytearray(gzip.compress(whole) if packed else whole)
-    for at, patch in edits:
-        at %= len(content)
-        content[at : at + len(patch)] = patch
-    survives(tmp_path / "X-1m.csv", bytes(content[: len(content) - cut]))
-
-
-@given(end=st.integers(1, 5000), packed=st.booleans())
-@SLOW_MACHINE
-def test_truncated_parquet_is_refused(tmp_path: Path, end: int, packed: bool) -> None:
-    whole = parquet(frame(rows(30)))
-    cut = whole[: end % len(whole)]
-    with pytest.raises(CandleDataError):
-        exchange(tmp_path, gzip.compress(cut) if packed else cut, "X-1m.parquet")
-
-
-NUMBERS = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.decimals(allow_nan=False, allow_infinity=False, places=8).map(str),
-    st.integers(-(2**70), 2**70).map(str),
-)
-
-
-@given(st.lists(NUMBERS, min_size=1, max_size=20))
-@SLOW_MACHINE
-def test_numbers_are_read_as_python_reads_them(tmp_path: Path, numbers: list[str]) -> None:
-    lines = [f"{T0 + i * MINUTE},{cell},1,1,1,1" for i, cell in enumerate(numbers)]
-    path = tmp_path / "X.csv"
-    quick, careful = "\n".join([HEADER, *lines]), "\n".join(["", HEADER, *lines])
-    for content in (quick, careful):
-        path.write_text(content)
-        read = read_table(path).columns.open
-        assert [struct.pack("d", x) for x in read] == [struct.pack("d", float(x)) for x in numbers]
 
 
 # --- real data --------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from report_samples import KEY, START, cancelled, hourly, outcome, trade
 
 from engine.domain.outcome import BacktestStatistics
 from engine.domain.signals import CancelReason, CloseReason
@@ -28,6 +27,7 @@ from engine.reports.backtest import (
     trades_to_csv,
 )
 from engine.reports.columns import BACKTEST_COLUMNS, Column
+from tests.reports.report_samples import KEY, START, cancelled, hourly, outcome, trade
 
 FIVE = hourly([10.0, -6.0, -4.0, -5.0, 20.0])
 
@@ -121,7 +121,10 @@ def test_daily_lines():
         trade(25.0, START + DAY + MINUTE, START + DAY + 2 * MINUTE),
     ]
     found = {line.field: line for line in statistic_lines(outcome(trades).statistics)}
-    assert found["max_drawdown"].text == "10.00% (1 day)"
+    # From the frame's start, the peak, to the end of day two.
+    assert found["max_drawdown"].text == "10.00% (2 days)"
+    under_water = outcome(trades[:1], frame_end=START + DAY).statistics
+    assert "10.00% (1 day)" in {line.text for line in statistic_lines(under_water)}
     assert found["total_return"].text == "+12.50%"
     # 2 of 5760 minutes.
     assert found["exposure"].text == "0.03%"
@@ -301,7 +304,9 @@ def test_csv_reads_back(notes):
     text = trades_to_csv(trades)
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert text.startswith("id,position,price_open,price_take_profit,price_stop_loss,")
-    assert [r["note"] for r in rows] == notes
+    assert text.count("\n") == len(notes) + 1
+    assert "\r" not in text
+    assert [r["note"] for r in rows] == [" ".join(note.split()) for note in notes]
     for found, wanted in zip(rows, outcome_to_json(outcome(trades))["trades"], strict=True):
         assert {name: found[name] for name in wanted} == {k: str(v) for k, v in wanted.items()}
 

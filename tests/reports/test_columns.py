@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from report_samples import START, priced, row, trade
 
 from engine.domain.errors import EngineError
 from engine.domain.signals import CloseReason, Position
@@ -19,6 +18,7 @@ from engine.reports.columns import (
     price_text,
     updated_columns,
 )
+from tests.reports.report_samples import START, priced, row, trade
 
 
 def shown() -> bool:
@@ -111,9 +111,10 @@ def test_functions_are_callable(name, value):
 
 
 def test_duplicate_keys_list_their_indexes():
-    columns = [column(), column(key="b"), column(), column()]
+    columns = [column(), column(key="b"), column(), column(key="b"), column(), column(key="c")]
     assert column_problems({"backtest_columns": columns}) == [
-        "backtest_columns: duplicate key 'a' at indexes 0, 2, 3"
+        "backtest_columns: duplicate key 'a' at indexes 0, 2, 4",
+        "backtest_columns: duplicate key 'b' at indexes 1, 3",
     ]
 
 

@@ -7,13 +7,13 @@ from math import isfinite, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import SETTINGS, START, no_mark, priced, trade
 
 from engine.domain.errors import EngineError
 from engine.domain.outcome import EquityPoint
 from engine.domain.signals import Position
 from engine.domain.time import DAY, MINUTE
 from engine.reports.statistics import daily_equity
+from tests.reports.report_samples import SETTINGS, START, no_mark, priced, trade
 
 HOUR = 60 * MINUTE
 

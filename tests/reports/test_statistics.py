@@ -13,7 +13,6 @@ from types import NoneType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import KEY, SETTINGS, START, hourly, no_mark, row, trade
 
 from engine.core.pricing import pnl
 from engine.domain.outcome import BacktestStatistics, EquityPoint
@@ -26,6 +25,7 @@ from engine.reports.statistics import (
     summarise,
     trade_drawdown,
 )
+from tests.reports.report_samples import KEY, SETTINGS, START, hourly, no_mark, row, trade
 
 HOUR = 60 * MINUTE
 
@@ -245,6 +245,12 @@ def test_exposure_is_cut_at_the_frame():
     assert statistics(beyond, start, end).exposure == 0.0
 
 
+def test_exposure_counts_no_time_before_the_frame():
+    # A session may start with a position it already holds: 30 of its 90 minutes count.
+    held = trade(1.0, START - HOUR, START + 30 * MINUTE)
+    assert statistics([held], START, START + 5 * HOUR).exposure == pytest.approx(0.1, rel=1e-15)
+
+
 @pytest.mark.parametrize("length", [0, -DAY])
 def test_a_frame_without_length(length):
     trades = hourly([1.0, -2.0])
@@ -307,6 +313,13 @@ def test_growth_beyond_numbers_is_undefined():
     assert (
         s.undefined["cagr"] == s.undefined["calmar_ratio"] == "the value is too large for a number"
     )
+
+
+def test_endless_gains_stay_a_number():
+    # (1 + 1e7) ** 60 is 1e420, beyond any float.
+    s = statistics(hourly([1e9] * 60), START, START + 10 * DAY)
+    assert isfinite(s.total_return) and s.total_return > 1e300
+    check_sound(s)
 
 
 def test_drawdown_over_trades():

@@ -9,10 +9,10 @@ import empyrical
 import numpy as np
 import pytest
 from empyrical.stats import drawdown_series
-from report_samples import SETTINGS, START, trade
 
 from engine.domain.time import DAY, MINUTE
 from engine.reports.statistics import drawdown_curve, summarise
+from tests.reports.report_samples import SETTINGS, START, trade
 
 
 def random_run(seed: int):

@@ -1,0 +1,101 @@
+"""A real terminal for a test: a program on a pty, its screen read by pyte."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyte
+
+TIMEOUT = 60.0
+"""Seconds after which waiting for the screen gives up."""
+
+
+class Terminal:
+    """A program that believes it runs in a terminal of the given size.
+
+    Args:
+        command: program and arguments.
+        cwd: its working directory.
+        environment: its whole environment.
+        size: columns and lines.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        size: tuple[int, int] = (120, 40),
+    ) -> None:
+        columns, lines = size
+        self.screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self.screen)
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**environment, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        os.close(self._ours)
+
+    @property
+    def text(self) -> str:
+        """What the screen shows."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._ours, keys.encode())
+
+    def until(self, shows: str | Callable[[str], object]) -> str:
+        """Read until the screen shows something, and answer its text."""
+        holds = (lambda text: shows in text) if isinstance(shows, str) else shows
+        deadline = time.monotonic() + TIMEOUT
+        while not holds(self.text):
+            assert self._read(deadline - time.monotonic()), f"not shown: {shows}\n{self.text}"
+        return self.text
+
+    def status(self) -> int:
+        """Read until the program ends, and answer its exit status."""
+        deadline = time.monotonic() + TIMEOUT
+        while self._read(deadline - time.monotonic()):
+            continue
+        return self.process.wait(max(0.1, deadline - time.monotonic()))
+
+    def _read(self, seconds: float) -> bool:
+        """Feed what the program wrote to the screen; False at its end or when time is up."""
+        ready, _, _ = select.select([self._ours], [], [], max(0.0, seconds))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:
+            return False  # Linux says so when the program has closed its side.
+        self._stream.feed(data)
+        return bool(data)

@@ -1,0 +1,52 @@
+"""The installed program on a real terminal."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.console.cli_bed import COMMAND, environment
+from tests.console.terminal_bed import Terminal
+
+
+def open_terminal(folder: Path, *arguments: str, size: tuple[int, int] = (120, 40)) -> Terminal:
+    home = folder / "home"
+    home.mkdir()
+    return Terminal([COMMAND, *arguments], cwd=folder, environment=environment(home), size=size)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+def test_the_demo_shows_signals_arriving_and_quits(tmp_path: Path, size: tuple[int, int]) -> None:
+    with open_terminal(tmp_path, "demo", size=size) as terminal:
+        terminal.until("SIMULATED x60")
+        terminal.until(lambda text: "opened" in text or "scheduled" in text)
+        terminal.press("q")
+        terminal.until("Quit signaldeck?")
+        terminal.press("\x1b")
+        terminal.until(lambda text: "Quit signaldeck?" not in text)
+        terminal.press("q")
+        terminal.until("Quit signaldeck?")
+        terminal.press("\x1b[C\x1b[C\r")
+        assert terminal.status() == 0
+        assert "Traceback" not in terminal.text
+    assert not list(tmp_path.glob("*.db")), "the demo leaves nothing behind"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_terminate_ends_it_in_good_order(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with open_terminal(tmp_path, "demo") as terminal:
+        terminal.until("SIMULATED x60")
+        terminal.process.send_signal(number)
+        assert terminal.status() == 0
+        assert "Traceback" not in terminal.text
+
+
+def test_a_wrong_key_name_is_said_before_the_console_opens(tmp_path: Path) -> None:
+    (tmp_path / "signaldeck.toml").write_text('[keys]\n"run.stopp" = "z"\n')
+    with open_terminal(tmp_path) as terminal:
+        assert terminal.status() == 2
+        assert "run.stopp" in terminal.text and "Traceback" not in terminal.text
