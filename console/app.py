@@ -20,7 +20,7 @@ from console.messages import DeckChanged, EngineFailed, HostPort, Notice
 from console.notices import Changed, HostEvent
 from console.notices import EngineFailed as EngineFailedEvent
 from console.notices import Notice as NoticeEvent
-from console.palette import ActionCommands, ThemeCommands
+from console.palette import ConsoleCommands
 from console.themes import THEMES
 from screens.backtests import BacktestsScreen
 from screens.base import Follower
@@ -46,7 +46,7 @@ class SignaldeckApp(App[None]):
     TITLE = "signaldeck"
     CSS_PATH = "../screens/app.tcss"
     DEFAULT_MODE = "deck"
-    COMMANDS: ClassVar = {ActionCommands, ThemeCommands}
+    COMMANDS: ClassVar = {ConsoleCommands}
     NOTIFICATION_TIMEOUT = 5
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.new", "new_run"),

@@ -15,6 +15,9 @@ from console.themes import THEMES
 from screens.base import Explains
 from screens.text import clean
 
+_LEFT_OUT = ("table.", "palette", "quit.always", "pane.previous")
+"""Beginnings of key ids that make no sense as a command."""
+
 
 class Command(NamedTuple):
     """One line of the palette."""
@@ -24,12 +27,22 @@ class Command(NamedTuple):
     run: Callable[[], object]
 
 
-class _Commands(Provider):
-    """A provider of a fixed list of commands."""
+class ConsoleCommands(Provider):
+    """What the keys of the screen do, then the themes; what cannot act says why."""
 
     def commands(self) -> Iterator[Command]:
-        """The commands, best first."""
-        raise NotImplementedError
+        """Every command there is here: one per key id in keymap order, one per theme."""
+        found: dict[str, ActiveBinding] = {}
+        for active in self.screen.active_bindings.values():
+            key_id = active.binding.id
+            if key_id and active.binding.tooltip and not key_id.startswith(_LEFT_OUT):
+                found.setdefault(key_id, active)
+        for key_id in sorted(found, key=lambda key_id: ORDER.get(key_id, len(ORDER))):
+            yield self._command(found[key_id])
+        for theme in THEMES:
+            name = theme.name.removeprefix("signaldeck-")
+            run = partial(setattr, self.app, "theme", theme.name)
+            yield Command(f"Theme: {name}", f"Use the {name} colours", run)
 
     async def discover(self) -> Hits:
         """Everything, while nothing is typed."""
@@ -47,41 +60,20 @@ class _Commands(Provider):
                 shown = matcher.highlight(command.name)
                 yield Hit(score, shown, command.run, text=command.name, help=command.help)
 
-
-class ActionCommands(_Commands):
-    """What the keys of the screen do; those that cannot act say why."""
-
-    def commands(self) -> Iterator[Command]:
-        """One command per key id, in keymap order."""
-        found: dict[str, ActiveBinding] = {}
-        for active in self.screen.active_bindings.values():
-            key_id = active.binding.id
-            if key_id and active.binding.tooltip and not key_id.startswith(("table.", "palette")):
-                found.setdefault(key_id, active)
-        for key_id in sorted(found, key=lambda key_id: ORDER.get(key_id, len(ORDER))):
-            if key_id != "quit.always":
-                yield self._command(found[key_id])
-
     def _command(self, active: ActiveBinding) -> Command:
         node, binding, enabled, _ = active
+        key = self.app.get_key_display(binding)
         if enabled:
             run = partial(self.app.run_action, binding.action, node)
-            return Command(f"{binding.description} ({binding.key})", binding.tooltip, run)
+            return Command(f"{binding.description}  ({key})", binding.tooltip, run)
         why = "it cannot act now"
         if isinstance(node, Explains):
             why = clean(node.reason(binding.action.partition("(")[0])) or why
         tell = partial(
-            self.app.notify, why, title=f"{binding.description} cannot act", severity="warning"
+            self.app.notify,
+            why,
+            title=f"{binding.description} cannot act",
+            severity="warning",
+            markup=False,
         )
-        return Command(f"{binding.description} - not now", why, tell)
-
-
-class ThemeCommands(_Commands):
-    """The console's own themes."""
-
-    def commands(self) -> Iterator[Command]:
-        """One command per theme."""
-        for theme in THEMES:
-            name = theme.name.removeprefix("signaldeck-")
-            run = partial(setattr, self.app, "theme", theme.name)
-            yield Command(f"Theme: {name}", f"Use the {name} colours", run)
+        return Command(f"{binding.description}  (not now)", why, tell)

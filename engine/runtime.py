@@ -315,8 +315,7 @@ def _make_exchange(spec: ExchangeSpec, clock: Clock) -> Exchange:
         if spec.kind == "files":
             from engine.adapters.exchanges.files import FilesExchange
 
-            paths = [Path(path) for path in options.pop("paths", ())]
-            return FilesExchange(paths, **options)
+            return FilesExchange(options.pop("paths", ()), **options)
         if spec.kind == "simulated":
             from engine.adapters.exchanges.simulated import SimulatedExchange
 

@@ -65,7 +65,10 @@ class DeckScreen(BaseScreen):
         self.instances_pane.title.update(note=many(len(snapshot.instances), "run"))
         self.feed_pane.title.update(note=f"{snapshot.feed_total:,} so far")
         # A few runs leave their room to the feed; many get more than half.
-        self.instances_pane.styles.max_height = max(10, len(snapshot.instances) + 4)
+        stack = self.query_one(PaneStack)
+        self.instances_pane.styles.max_height = (
+            None if stack.short else max(10, len(snapshot.instances) + 4)
+        )
         if self.feed.has_focus and self.feed.following:
             self._errors_seen()
 

@@ -18,6 +18,8 @@ from console.views import BacktestView, FeedEntry, InstanceView
 from engine.domain.signals import Closed
 from screens.clipboard import copy_native
 from screens.text import clean_lines, day, minute, percent, price, span, time_of_day, words
+from screens.widgets.statistics_table import StatRow
+from screens.widgets.tones import spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,16 @@ def trade_facts(trade: Closed) -> tuple[Fact, ...]:
         Fact("swept", "entry and stop-loss within one bar" if trade.swept else ""),
         Fact("note", row.note),
         Fact("signal id", row.id),
+    ]
+    return tuple(fact for fact in facts if fact.value)
+
+
+def stat_facts(row: StatRow) -> tuple[Fact, ...]:
+    """The statistics of one line, an undefined one with its reason."""
+    facts = [
+        Fact(stat.label or "remark", stat.note or "".join(c.text for c in spans(stat.value)))
+        for stat in (row.left, row.right)
+        if stat is not None
     ]
     return tuple(fact for fact in facts if fact.value)
 

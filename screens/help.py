@@ -78,7 +78,7 @@ class HelpDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A table of keys."""
         columns = (
-            Column[HelpRow]("key", 10, lambda r: Cell(r.keys, "accent"), grow=4),
+            Column[HelpRow]("key", 9, lambda r: Cell(r.keys, "accent")),
             Column[HelpRow]("does", 12, lambda r: Cell(r.name, "strong")),
             Column[HelpRow](
                 "that is",
@@ -94,6 +94,7 @@ class HelpDialog(ModalScreen[None]):
         with Vertical(id="dialog"):
             yield Static(Content("Keys that work here"), id="title")
             yield LineTable[HelpRow](columns, key=lambda row: row.id, id="keys")
+            yield Static(id="whole")
             yield Static(
                 Content("esc closes - keys can be changed in signaldeck.toml, section [keys]"),
                 id="hint",
@@ -104,3 +105,12 @@ class HelpDialog(ModalScreen[None]):
         table = self.query_one("#keys", LineTable)
         table.set_rows(self._rows)
         table.focus()
+
+    def on_line_table_moved(self) -> None:
+        """The whole sentence of the selected key, which its column may cut."""
+        row = self.query_one("#keys", LineTable).current
+        if isinstance(row, HelpRow):
+            text = (
+                f"{row.sentence} - not now: {clean(row.why_not)}" if row.why_not else row.sentence
+            )
+            self.query_one("#whole", Static).update(Content(text))

@@ -372,6 +372,11 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         """The whole message of the field with the focus, which may be cut below the input."""
         field = self.fields[self._field]
         text = other or (field.error if field.touched else "")
+        if not text and self._field == "strategy_name":
+            broken = [s.error for s in self.context.snapshot.catalog.strategies if s.error]
+            text = clean(f"broken file: {broken[0]}") if broken else ""
+            self._say(text)
+            return
         self._say(text, wrong=bool(text))
 
     def _say(self, text: str, *, wrong: bool = False) -> None:

@@ -12,8 +12,8 @@ from console.keymap import bind
 from engine.domain.outcome import BacktestOutcome
 from screens.base import BaseScreen
 from screens.context import ScreenContext
-from screens.detail import DetailDialog, trade_facts
-from screens.text import clean, many, minute
+from screens.detail import DetailDialog, stat_facts, trade_facts
+from screens.text import clean, instant_input, many
 from screens.widgets.equity_chart import EquityChart
 from screens.widgets.line_table import LineTable
 from screens.widgets.pane import Pane, PaneStack
@@ -67,6 +67,13 @@ class ResultScreen(BaseScreen):
     def _days(self) -> int:
         return max(0, len(self.outcome.equity) - 1)
 
+    @on(LineTable.Opened, "#statistics")
+    def open_statistic(self) -> None:
+        """Show a line of the statistics in full; a reason may be longer than its column."""
+        row = self.statistics.current
+        if row is not None and (facts := stat_facts(row)):
+            self.app.push_screen(DetailDialog("Statistics", facts))
+
     @on(LineTable.Opened, "#trades")
     def open_trade(self) -> None:
         """Show a trade in full."""
@@ -78,7 +85,7 @@ class ResultScreen(BaseScreen):
 def result_title(outcome: BacktestOutcome) -> tuple[Cell, ...]:
     """What was run, on what, over which frame."""
     key = outcome.key
-    frame = f"{minute(outcome.frame_start)} to {minute(outcome.frame_end)} UTC"
+    frame = f"{instant_input(outcome.frame_start)} to {instant_input(outcome.frame_end)} UTC"
     return (
         Cell(f" {clean(key.strategy_name)}  {clean(key.symbol)}", "strong"),
         Cell(f"  {clean(key.exchange_name)}  "),

@@ -130,7 +130,7 @@ def time_of_day(ms: int | None) -> str:
 def recent(ms: int, now: int) -> str:
     """``10:24:05`` within the last hours, ``Mon 10:24`` on an earlier day; nine cells."""
     if ms // 86_400_000 == now // 86_400_000:
-        return _utc(ms).strftime(" %H:%M:%S")
+        return _utc(ms).strftime("%H:%M:%S")
     return _utc(ms).strftime("%a %H:%M")
 
 

@@ -109,6 +109,11 @@ class Instance:
         return self._status
 
     @property
+    def failure(self) -> Exception | None:
+        """What ended the last session, if it failed."""
+        return self._failure
+
+    @property
     def is_stopped(self) -> bool:
         """Whether a stop was asked for since the last start."""
         return self._stopped

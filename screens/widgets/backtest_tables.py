@@ -40,11 +40,9 @@ def _frame(view: BacktestView) -> Cells:
 
 
 _RUN_COLUMNS: Final = (
-    Column[BacktestView]("strategy", 11, lambda v: Cell(clean(v.strategy_name)), grow=7),
-    Column[BacktestView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4),
-    Column[BacktestView](
-        "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=7, grow=6
-    ),
+    Column[BacktestView]("strategy", 13, lambda v: Cell(clean(v.strategy_name)), grow=5),
+    Column[BacktestView]("symbol", 9, lambda v: Cell(clean(v.symbol), "strong")),
+    Column[BacktestView]("exchange", 10, lambda v: Cell(clean(v.exchange_name), "muted"), drop=7),
     Column[BacktestView]("frame", 24, _frame, drop=5),
     Column[BacktestView](
         "every", 5, lambda v: Cell(clean(v.frame_interval), "muted"), right=True, drop=6
@@ -65,7 +63,7 @@ class RunningTable(Panel, LineTable[BacktestView]):
             Column[BacktestView]("%", 5, lambda v: Cell(f"{100 * v.progress:.1f}"), right=True),
             Column[BacktestView]("ETA", 7, lambda v: Cell(span(v.eta_seconds)), right=True),
             Column[BacktestView](
-                "candles/s", 9, lambda v: Cell(_rate(v), "muted"), right=True, drop=2
+                "candles/s", 11, lambda v: Cell(_rate(v), "muted"), right=True, drop=2
             ),
             Column[BacktestView](
                 "reached", 11, lambda v: Cell(short_minute(v.when), "muted"), drop=4

@@ -44,7 +44,9 @@ class FeedTable(Panel, LineTable[FeedEntry]):
 
     def __init__(self, context: ScreenContext, *, id: str | None = None) -> None:
         columns = (
-            Column[FeedEntry]("UTC", 9, lambda e: Cell(recent(e.when, context.now()), "muted")),
+            Column[FeedEntry](
+                "UTC", 9, lambda e: Cell(recent(e.when, context.now()), "muted"), right=True
+            ),
             Column[FeedEntry](
                 "event", 9, lambda e: Cell(clean(e.action), ACTION_TONES.get(e.action, ""))
             ),

@@ -101,7 +101,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         background: $background;
         color: $foreground;
         .line-table--heading { color: $text-muted; }
-        .line-table--cursor { background: $cursor-row; text-style: bold; }
+        .line-table--cursor { background: $cursor-row; }
         .line-table--cursor-blurred { background: $cursor-row-blurred; }
     }
     """ + tone_css("LineTable")
@@ -190,6 +190,12 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         if text != self._empty:
             self._empty = text
             self.refresh()
+
+    def set_columns(self, columns: Sequence[Column[Row]]) -> None:
+        """Draw other columns of the same rows."""
+        self._columns = tuple(columns)
+        self._fitted_width = -1
+        self.refresh()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Replace the rows; lines that look the same are not drawn again."""

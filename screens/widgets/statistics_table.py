@@ -120,9 +120,7 @@ def _minutes(value: float | None) -> str:
 def _value(stat: Stat | None) -> Cells:
     if stat is None:
         return Cell("")
-    if stat.note:
-        return Cell(stat.note, "muted")
-    return stat.value
+    return Cell(stat.note, "muted") if stat.note else stat.value
 
 
 def _label(stat: Stat | None) -> Cells:
@@ -146,22 +144,29 @@ def stat_rows(sections: tuple[tuple[Stat, ...], ...], pairs: bool) -> tuple[Stat
     return tuple(StatRow(number, *row) for number, row in enumerate(rows))
 
 
+_SINGLE = (
+    Column[StatRow]("statistic", 20, lambda r: _label(r.left)),
+    Column[StatRow]("value", 12, lambda r: _value(r.left), right=True, grow=60),
+)
+_PAIRS = (
+    Column[StatRow]("over trades", 20, lambda r: _label(r.left)),
+    Column[StatRow]("", 12, lambda r: _value(r.left), right=True),
+    Column[StatRow]("over time", 20, lambda r: _label(r.right)),
+    Column[StatRow]("", 12, lambda r: _value(r.right), right=True, grow=24),
+)
+
+
 class StatisticsTable(LineTable[StatRow]):
     """The statistics of one outcome, in one or two columns as the width allows."""
 
     def __init__(self, outcome: BacktestOutcome, *, id: str | None = None) -> None:
-        columns = (
-            Column[StatRow]("statistic", 20, lambda r: _label(r.left)),
-            Column[StatRow]("", 12, lambda r: _value(r.left), right=True, grow=24),
-            Column[StatRow]("", 20, lambda r: _label(r.right), drop=1),
-            Column[StatRow]("", 12, lambda r: _value(r.right), right=True, drop=2, grow=24),
-        )
-        super().__init__(columns, key=lambda row: row.number, id=id)
+        super().__init__(_SINGLE, key=lambda row: row.number, id=id)
         self._sections = statistics(outcome)
 
     def on_resize(self) -> None:
         """One or two columns."""
         pairs = self.scrollable_content_region.width >= 74
+        self.set_columns(_PAIRS if pairs else _SINGLE)
         self.set_rows(stat_rows(self._sections, pairs))
 
 

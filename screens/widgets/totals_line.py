@@ -8,7 +8,7 @@ from console.views import DeckSnapshot, InstanceView
 from screens.text import many, percent
 from screens.widgets.instances_table import signed_tone
 from screens.widgets.panel import Panel
-from screens.widgets.tones import Cell, ToneWidget, segments
+from screens.widgets.tones import Cell, ToneWidget, segments, width_of
 
 
 def totals(instances: tuple[InstanceView, ...]) -> tuple[Cell, ...]:
@@ -55,7 +55,10 @@ class TotalsLine(Panel, ToneWidget):
 
     def render_line(self, y: int) -> Strip:
         """The one line."""
-        return Strip(segments(self._cells, self.size.width, self.style_of), self.size.width)
+        width = self.size.width
+        fits = width_of(self._cells) <= width
+        cells = self._cells if fits else self._cells[:-1]
+        return Strip(segments(cells, width, self.style_of), width)
 
 
 if __name__ == "__main__":

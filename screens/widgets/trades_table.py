@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.domain.signals import Closed
-from screens.text import clean, minute, percent, price, span, words
+from screens.text import clean, minute, percent, price, rest, words
 from screens.widgets.instances_table import signed_tone
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.tones import Cell, Cells
@@ -29,7 +29,7 @@ def _flags(row: TradeRow) -> Cells:
 
 def _lasted(row: TradeRow) -> Cells:
     held = (row.trade.close_timestamp - row.trade.signal.pending_at) / 1000
-    return Cell(span(held), "muted")
+    return Cell(rest(held), "muted")
 
 
 class TradesTable(LineTable[TradeRow]):
@@ -58,7 +58,7 @@ class TradesTable(LineTable[TradeRow]):
                 right=True,
             ),
             Column[TradeRow]("reason", 12, lambda r: Cell(words(str(r.trade.close_reason)))),
-            Column[TradeRow]("lasted", 7, _lasted, right=True, drop=2),
+            Column[TradeRow]("lasted", 6, _lasted, right=True, drop=2),
             Column[TradeRow](
                 "take profit",
                 11,

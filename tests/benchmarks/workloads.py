@@ -162,9 +162,7 @@ def bare_loop(candles: Candles) -> Measured:
                 break
             opened, closed = price * 1.001, booked * 0.999
             pnl = (closed - opened) / opened * 100 - 0.2
-            trades.append(
-                (START + (entry + 1) * MINUTE, START + (at + 1) * MINUTE, pnl)
-            )
+            trades.append((START + (entry + 1) * MINUTE, START + (at + 1) * MINUTE, pnl))
             continue
         at += 1
     cpu = time.process_time() - began

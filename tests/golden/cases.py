@@ -85,9 +85,7 @@ def registered(case: dict[str, Any], engine: Engine, trigger: str) -> Iterator[S
     frame = case["frame"]
     add_frame(frame_name="case", **frame)
     script = Script(case)
-    add_strategy(
-        strategy_name="scripted", interval=case["strategy"]["interval"], get_signal=script
-    )
+    add_strategy(strategy_name="scripted", interval=case["strategy"]["interval"], get_signal=script)
     yield script
 
 

@@ -56,9 +56,7 @@ async def backtested(case: dict[str, Any], trigger: str) -> Transitions:
 
 async def replayed(case: dict[str, Any], trigger: str) -> Transitions:
     frame_fields = case["frame"]
-    frame = Frame.of(
-        frame_fields["start_date"], frame_fields["end_date"], frame_fields["interval"]
-    )
+    frame = Frame.of(frame_fields["start_date"], frame_fields["end_date"], frame_fields["interval"])
     end = case["candles"][-1][0] + 60_000
     clock = SimulatedClock(frame.start)
     async with Engine(clock=clock) as engine:
