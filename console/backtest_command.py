@@ -25,7 +25,7 @@ from console.views import RunRequest
 from engine import Engine
 from engine.domain.outcome import BacktestOutcome
 from engine.domain.time import minute_text
-from engine.jobs import BacktestJob, ExchangeSpec
+from engine.jobs import ENTRY, BacktestJob
 from engine.reports.backtest import (
     backtest_report,
     dump_report,
@@ -34,9 +34,7 @@ from engine.reports.backtest import (
     statistic_lines,
 )
 from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
-
-WORKER_ENTRY = "engine.runtime:run_job"
-"""What a worker process calls with its job."""
+from engine.runtime import ExchangeSpec
 
 _FIRST_ERRORS = 5
 _PAIR = re.compile(r"([A-Z0-9]{2,12}[-_]?(?:USDT|USDC|USD|EUR|GBP|BTC|ETH))[-_ ]\d+[mhd]\b")
@@ -125,7 +123,7 @@ async def _prepare(project: Project, options: BacktestOptions) -> BacktestJob:
 
 
 async def _run(job: BacktestJob) -> BacktestOutcome:
-    pool = WorkerPool(WORKER_ENTRY, max_workers=1)
+    pool = WorkerPool(ENTRY, max_workers=1)
     loop = asyncio.get_running_loop()
     console = Console(stderr=True)
     with Progress(

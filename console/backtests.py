@@ -121,6 +121,9 @@ class BacktestDesk:
         try:
             outcome = await entry.run.result()
         except EngineError as error:
+            if entry.view.status == "stopping" and not entry.run.started:
+                self._set(entry, status="stopped")
+                return
             self._set(entry, status="failed", error=str(error), eta_seconds=None)
         except Exception as error:
             _log.exception("%s failed", entry.view.run_id)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.settings import ConfigError, Project
 from engine.domain.errors import EngineError
-from engine.jobs import ExchangeSpec
+from engine.runtime import ExchangeSpec
 
 if TYPE_CHECKING:
     from engine import Engine

@@ -22,7 +22,7 @@ from console.run_requests import exchange_names, exchange_symbols
 from console.settings import ConfigError, Project, read_project
 from engine import Engine
 from engine.domain.errors import EngineError
-from engine.jobs import ExchangeSpec
+from engine.runtime import ExchangeSpec
 
 OLDEST_PYTHON = (3, 11)
 """Oldest Python the program runs on."""

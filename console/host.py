@@ -46,10 +46,11 @@ from engine.domain.bars import FRAME_INTERVALS
 from engine.domain.errors import EngineError, RunError, RunStateError
 from engine.domain.events import InstanceChanged
 from engine.domain.ports import Clock
-from engine.jobs import ExchangeSpec
+from engine.jobs import ENTRY
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution
 from engine.runs.workers import WorkerPool
+from engine.runtime import ExchangeSpec
 
 BEAT_SECONDS = 0.2
 """Least time between two snapshots: at most 5 a second."""
@@ -248,7 +249,7 @@ class EngineHost:
             self._engine = engine
             self._workshop = equip(engine, plan.project)
             self._prepare_deck(engine)
-            pool = WorkerPool("engine.runtime:run_job", plan.max_workers)
+            pool = WorkerPool(ENTRY, plan.max_workers)
             self._desk = BacktestDesk(pool, self._put_backtest, engine.clock.now)
             beat = asyncio.create_task(self._beat(), name="beat")
             asking = asyncio.create_task(self._complete_catalog(), name="symbols")

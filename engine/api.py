@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from engine.domain.bars import Candles
 from engine.domain.errors import ContextError, NoDataError, RunStateError, SchemaError
@@ -48,13 +48,7 @@ def _schema(model: Any, kind: SchemaKind, given: Any, fields: Mapping[str, Any])
     raise SchemaError(f"add_{kind} got {type(given).__name__}: give keywords or a schema object")
 
 
-@overload
-def add_strategy(schema: StrategySchema | Mapping[str, Any], /) -> StrategySchema: ...
-@overload
-def add_strategy(*, get_signal: Callable[..., Any], **fields: Any) -> StrategySchema: ...
-@overload
-def add_strategy(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
-def add_strategy(schema: Any = None, /, **fields: Any) -> Any:
+def add_strategy(schema: StrategySchema | Mapping[str, Any] | None = None, /, **fields: Any) -> Any:
     """Register a strategy; without ``get_signal`` it is a decorator for that function.
 
     Args:

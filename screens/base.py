@@ -137,9 +137,11 @@ class BaseScreen(Screen[None]):
 
     def reason(self, action: str) -> str:
         """Why an action of this screen cannot act now, "" when it can."""
-        if action == "copy" and self.current_row() is None:
+        if action != "copy" or self.current_row() is not None:
+            return ""
+        if isinstance(self.focused, LineTable) and self.focused.rows:
             return "no line is selected - press j to select one"
-        return ""
+        return "there is no line here to copy"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey what cannot act."""

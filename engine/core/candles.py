@@ -173,14 +173,21 @@ def _table(rows: Sequence[Any], source: Source) -> Floats:
     except (TypeError, ValueError, OverflowError):
         pass
     for at, row in enumerate(rows):
-        if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 6:
+        cells = _cells(row)
+        if len(cells) != 6:
             raise _bad(
                 source, at, row, "a candle is six values: ms, open, high, low, close, volume"
             )
-        for name, value in zip(_FIELDS, row, strict=True):
+        for name, value in zip(_FIELDS, cells, strict=True):
             if not _is_number(value):
                 raise _bad(source, at, row, f"{name} is {value!r}, not a number")
     return np.array([[float(value) for value in row] for row in rows], dtype=np.float64)
+
+
+def _cells(row: Any) -> list[Any]:
+    if isinstance(row, str) or not hasattr(row, "__len__"):
+        return []
+    return [*row]
 
 
 def _is_number(value: object) -> bool:
@@ -259,7 +266,7 @@ def _plainly_good(columns: Columns, step: int, settings: Settings, before: Float
 
 
 def _bad(source: Source, at: int, row: object, reason: str) -> CandleDataError:
-    values: list[Any] = list(row) if isinstance(row, list | tuple | np.ndarray) else [row]  # type: ignore[arg-type]
+    values = _cells(row) or [row]
     shown = ", ".join(_plain(value) for value in values)
     stamp = values[0] if len(values) == 6 and _is_number(values[0]) else None
     time = ""
@@ -268,5 +275,6 @@ def _bad(source: Source, at: int, row: object, reason: str) -> CandleDataError:
     return CandleDataError(f"{source}: row {at}{time} [{shown[:200]}]: {reason}")
 
 
-def _plain(value: object) -> str:
-    return repr(value.item()) if isinstance(value, np.generic) else repr(value)
+def _plain(value: Any) -> str:
+    item = getattr(value, "item", None)  # numpy scalars print their type as well
+    return repr(value if item is None else item())

@@ -167,11 +167,10 @@ class RiskValidation(Schema):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def _validations(value: object) -> object:
-    if not isinstance(value, list | tuple):
+def _validations(value: Any) -> object:
+    if type(value) not in (list, tuple):
         raise ValueError("must be a list")
-    items: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
-    return tuple({"validate": item} if callable(item) else item for item in items)
+    return tuple({"validate": item} if callable(item) else item for item in value)
 
 
 class RiskSchema(Schema):

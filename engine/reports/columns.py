@@ -24,7 +24,8 @@ MISSING: Final = "N/A"
 _FIELDS: Final = ("key", "label", "format", "is_visible")
 
 
-@dataclass(frozen=True, slots=True)
+# Not slotted: Python 3.11 cannot make a ``Column[Closed](...)`` of a class both frozen and slotted.
+@dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column of a report.
 

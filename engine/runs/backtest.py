@@ -86,6 +86,10 @@ class BacktestExecution:
         """No new signals; what is open is followed to its close."""
         self.stopped = True
 
+    def resume(self) -> None:
+        """Take a stop back that has not ended the run yet."""
+        self.stopped = False
+
     async def run(self, sink: Sink | None) -> None:
         """Run to the end of the frame, of the data, or of what is held after a stop.
 
@@ -142,7 +146,7 @@ class BacktestExecution:
         when = self.frame.start
         while True:
             when = await self._flat(session, series, when)
-            if session.held is None:
+            if not session.is_holding:
                 return
             when = await self._held(session, series, when)
             if self.stopped or (when >= series.end and not await self._more(series)):
@@ -153,7 +157,7 @@ class BacktestExecution:
     async def _flat(self, session: Session, series: BarSeries, when: int) -> int:
         """Decide at every due instant from ``when`` on until something is held; that instant."""
         frame, step, end = self.frame, self.frame.step, self.frame.end
-        first, real, source = series.first, memoryview(series.real), session.source
+        first, real, source = series.first, series.real.data, session.source
         gap, quiet = self._gap, not session.watched()
         when = frame.at_or_after(when)
         while when <= end:
@@ -163,7 +167,7 @@ class BacktestExecution:
                 if not await self._more(series):
                     self._warn_beyond(when)
                     return when
-                real = memoryview(series.real)
+                real = series.real.data
             last = session.last_attempt
             index = (when - first) // MINUTE - 1
             if (last is None or when - last >= gap) and index >= 0 and real[index]:
@@ -175,7 +179,7 @@ class BacktestExecution:
                         self.when = when
                         return when
                 if series.first != first:  # the strategy asked for older history
-                    first, real = series.first, memoryview(series.real)
+                    first, real = series.first, series.real.data
             elif not quiet:
                 await session.idle(when, self._prices(series, when).market)
             elif last is not None and when - last < gap:

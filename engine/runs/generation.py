@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from datetime import UTC, datetime
 from types import CoroutineType, coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from engine.domain.errors import StrategyTimeoutError
 from engine.domain.schemas import StrategySchema, is_async
@@ -72,13 +72,14 @@ class SignalSource:
             outcome = self._function(
                 self._key.symbol, datetime.fromtimestamp(when / 1000, UTC), **self._params
             )
-            if isinstance(outcome, CoroutineType):
+            if type(outcome) is CoroutineType:
+                waiting = cast("Coroutine[Any, Any, Any]", outcome)
                 context.form = "async"
                 try:
-                    first = outcome.send(None)
+                    first = waiting.send(None)
                 except StopIteration as done:
                     return done.value
-                self._waiting = (outcome, first, context)
+                self._waiting = (waiting, first, context)
                 return PENDING
         finally:
             current_execution.reset(token)

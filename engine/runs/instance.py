@@ -33,6 +33,10 @@ class Execution(Protocol):
         """No new signals; end once nothing is held. Harmless when repeated."""
         ...
 
+    def resume(self) -> None:
+        """Take a stop back that has not ended the run yet."""
+        ...
+
     async def run(self, sink: Sink | None) -> Any:
         """Run to the end, awaiting ``sink`` with every transition."""
         ...
@@ -135,9 +139,13 @@ class Instance:
     def start(self, sink: Sink | None = None) -> None:
         """Run as a background task; while one is under way this does nothing.
 
-        A start after a stop opens a new session.
+        A start after a stop opens a new session; while the run is still draining it resumes it.
         """
         if self.is_running and self._task is not None and not self._task.done():
+            if self._status == STOPPING and self.execution is not None:
+                self.execution.resume()
+                self._stopped = False
+                self._become(RUNNING)
             return
         self.execution = self._make()
         self._stopped = False

@@ -92,6 +92,10 @@ class LiveExecution:
         """No new signals; a scheduled one is cancelled, an open position is watched to its end."""
         self.stopped = True
 
+    def resume(self) -> None:
+        """Take a stop back that has not ended the run yet."""
+        self.stopped = False
+
     async def run(self, sink: Sink | None) -> None:
         """Tick every minute until stopped and flat."""
         session = Session(

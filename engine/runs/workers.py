@@ -136,7 +136,7 @@ class WorkerRun:
         self._room = room
         self._stopped = False
         self._killed = False
-        self._connection: Connection[Any, Any] | None = None
+        self._connection: Any = None
         self._process: ForkServerProcess | None = None
         self.task: asyncio.Task[BacktestOutcome] = asyncio.get_running_loop().create_task(
             self._run()

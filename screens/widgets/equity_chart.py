@@ -13,7 +13,7 @@ from screens.text import day, fit, percent
 from screens.widgets.braille import hanging, line
 from screens.widgets.tones import Cell, ToneWidget, segments
 
-_AXIS: Final = 10
+_AXIS: Final = 11
 """Cells of the figures at the left."""
 
 

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import fields, replace
 from math import inf, nan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from engine.domain.outcome import BacktestStatistics
-from engine.domain.signals import CancelReason, CloseReason
+from engine.domain.signals import CancelReason, Closed, CloseReason
 from engine.domain.time import DAY, MINUTE
 from engine.reports.backtest import (
     backtest_report,
@@ -76,6 +77,30 @@ def test_title_table_and_totals():
 - **Swept Entries:** 0 (lower is better)
 """
     assert wanted in report
+
+
+def test_the_daily_section():
+    # Two days: 0.9, then 0.9 * 1.25 = 1.125; returns -0.1 and 0.25, mean 0.075, deviation
+    # sqrt(2 * 0.175 ** 2) = 0.24749; losing sqrt(0.1 ** 2 / 2) = 0.07071; 3 of 2880 minutes;
+    # 1.125 ** (365 / 2) = 2164389142.438.
+    trades = [
+        trade(-10.0, START, START + MINUTE),
+        trade(25.0, START + DAY + MINUTE, START + DAY + 3 * MINUTE),
+    ]
+    wanted = """
+## Daily equity
+
+- **Total Return:** +12.50% (higher is better)
+- **CAGR:** +216438914143.83% (higher is better)
+- **Max Drawdown:** 10.00% (2 days) (lower is better)
+- **Daily Sharpe Ratio:** 5.790 (higher is better)
+- **Sortino Ratio:** 20.264 (higher is better)
+- **Calmar Ratio:** 21643891414.383 (higher is better)
+- **Exposure:** 0.10%
+
+## Run
+"""
+    assert wanted in backtest_report(outcome(trades, frame_end=START + 2 * DAY))
 
 
 def test_run_facts():
@@ -144,7 +169,7 @@ def test_cancellations_are_counted_by_reason():
 
 
 def test_custom_columns_replace_the_default_ones():
-    mine = [
+    mine: list[Column[Closed]] = [
         Column("n", "No", lambda row, index: f"{index + 1}", lambda: True),
         Column("h", "Hidden", lambda row, index: "x", lambda: False),
         Column("r", "Result", lambda row, index: f"{row.pnl.pnl_percentage:g}", lambda: True),
@@ -280,7 +305,7 @@ def test_json_safe():
         "npf": np.float64(2.5), "npn": np.float32("nan"), "reason": CloseReason.STOP_LOSS,
         "path": Exception("x"), "set": {7},
     }  # fmt: skip
-    found = json_safe(given_values)
+    found: Any = json_safe(given_values)
     assert found == {
         "nan": None, "inf": [None, None, 1.5], "3": [1, True, None], "np": 4, "npf": 2.5,
         "npn": None, "reason": "stop_loss", "path": "x", "set": [7],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from engine.domain.errors import EngineError
@@ -151,7 +154,7 @@ def test_columns_of_the_class_are_validated_too():
 
 
 def test_an_update_leaves_the_rest_and_what_it_came_from():
-    mine = Column("a", "A", lambda r, i: f"{r.id} {i}", shown)
+    mine = Column[Any]("a", "A", lambda r, i: f"{r.id} {i}", shown)
     current = {"backtest_columns": BACKTEST_COLUMNS, "other_columns": (mine,)}
     found = updated_columns(current, {"backtest_columns": [column(label="B")]})
     assert current["backtest_columns"] is BACKTEST_COLUMNS
@@ -182,5 +185,11 @@ def test_unsafe_skips_the_rules_but_not_the_shape():
 
 
 def test_a_column_sees_row_and_index():
-    mine = Column("a", "A", lambda r, i: f"{r.id} {i}", shown)
+    mine = Column[Any]("a", "A", lambda r, i: f"{r.id} {i}", shown)
     assert mine.format(row("r7"), 3) == "r7 3"
+
+
+def test_a_column_may_name_its_row():
+    # A frozen and slotted generic class raises here on Python 3.11.
+    mine = Column[Any]("a", "A", lambda r, i: "x", shown)
+    assert mine == replace(mine)

@@ -54,7 +54,7 @@ def test_a_wrong_placeholder_is_named():
         ("", "_"), ("../../etc/passwd", "___.._etc_passwd"), ("..\\x", "___x"),
         (".hidden", "_hidden"),
         ("a\x00b\nc\ud800", "a_b_c_"), ("{name}", "_name_"), ("1000SHIB", "1000SHIB"),
-        ("größe", "größe"), ("a.b", "a.b"),
+        ("größe", "größe"), ("a.b", "a.b"), ("a b", "a_b"),
     ],
 )  # fmt: skip
 def test_safe_name(text, expected):
@@ -94,6 +94,15 @@ def test_a_dump_replaces_the_file_and_leaves_nothing_else(tmp_path):
     dump_report("second", str(target))
     assert target.read_text() == "second"
     assert os.listdir(tmp_path) == ["r.md"]
+
+
+def test_whoever_reads_the_old_report_keeps_it_whole(tmp_path):
+    target = tmp_path / "r.md"
+    dump_report("old", target)
+    with target.open() as reader:
+        dump_report("new", target)
+        assert reader.read() == "old"
+    assert target.read_text() == "new"
 
 
 def test_a_dump_has_the_permissions_of_any_new_file(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from math import isfinite
+from typing import Any
 
 import empyrical
 import numpy as np
@@ -53,7 +54,7 @@ def daily_returns(equity) -> np.ndarray:
     return np.divide(after, before, out=np.ones_like(after), where=before > 0) - 1
 
 
-def agree(ours: float | None, theirs: float) -> None:
+def agree(ours: float | None, theirs: Any) -> None:
     if not isfinite(theirs):
         assert ours is None
     else:
