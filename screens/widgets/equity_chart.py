@@ -71,11 +71,12 @@ def chart_lines(points: Sequence[EquityPoint], width: int, height: int) -> list[
     if high - low < 1e-9:
         low, high = -1.0, 1.0
     lines = [_titled("return %", "from the first day to the last, trades compounded")]
-    curve = line(returns, plot, above, low, high)
-    for row, dots in enumerate(curve):
-        share = row / max(1, above - 1)
-        level = percent(high - share * (high - low)) if row in (0, above // 2, above - 1) else ""
-        lines.append((Cell(fit(level, _AXIS, right=True) + " ", "muted"), Cell(dots, "accent")))
+    labels = {0: percent(high), above - 1: percent(low)}
+    zero = round(high / (high - low) * (above - 1))
+    labels.setdefault(zero, "0.00")
+    for row, dots in enumerate(line(returns, plot, above, low, high)):
+        level = fit(labels.get(row, ""), _AXIS, right=True) + " "
+        lines.append((Cell(level, "muted"), Cell(dots, "accent")))
     deepest = max(depths)
     lines.append(_titled("drawdown %", f"at most {deepest:.2f}"))
     for row, dots in enumerate(hanging(depths, plot, below, deepest)):
