@@ -14,8 +14,9 @@ from typing import ClassVar
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
+from textual.screen import Screen
 
-from console.keymap import bind
+from console.keymap import KEYS, bind, key_sign
 from console.messages import DeckChanged, EngineFailed, HostPort, Notice
 from console.notices import Changed, HostEvent
 from console.notices import EngineFailed as EngineFailedEvent
@@ -23,12 +24,12 @@ from console.notices import Notice as NoticeEvent
 from console.palette import ConsoleCommands
 from console.themes import THEMES
 from screens.backtests import BacktestsScreen
-from screens.base import Follower
+from screens.base import BaseScreen, Follower
 from screens.context import ScreenContext
 from screens.deck import DeckScreen
 from screens.help import HelpDialog
 from screens.new_run import NewRunForm, StartedRun
-from screens.quit import DrainDialog, quit_dialog
+from screens.quit import QUITTING, DrainDialog, quit_dialog
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText
 
@@ -78,6 +79,7 @@ class SignaldeckApp(App[None]):
         for known in THEMES:
             self.register_theme(known)
         self.theme = THEMES[0].name if theme is None else theme
+        self._keymap_given = dict(keymap or {})
         if keymap:
             self.set_keymap(keymap)
 
@@ -90,13 +92,19 @@ class SignaldeckApp(App[None]):
         return self._backtests
 
     def on_mount(self) -> None:
-        """Listen to the host; look for gathered notices twice a second."""
+        """Listen to the host; keep clocks, ages and gathered notices going."""
         self.host.set_listener(self._from_engine)
         self.set_interval(0.5, self._tell_gathered)
+        self.set_interval(1.0, self._every_second)
 
     def on_unmount(self) -> None:
         """Leave the host alone."""
         self.host.set_listener(None)
+
+    def key_name(self, key_id: str) -> str:
+        """The key of an id as people write it, remapped or not."""
+        keys = self._keymap_given.get(key_id) or KEYS[key_id].keys
+        return key_sign(keys.partition(",")[0])
 
     # From the host
 
@@ -111,10 +119,24 @@ class SignaldeckApp(App[None]):
                 self.post_message(EngineFailed(message))
 
     def on_deck_changed(self) -> None:
-        """Let the screens of this mode draw what moved; the others catch up when they resume."""
-        for screen in self.screen_stack:
+        """Let the screens in sight draw what moved; the others catch up when they resume."""
+        for screen in self._in_sight():
             if isinstance(screen, Follower):
                 screen.follow()
+
+    def _every_second(self) -> None:
+        for screen in self._in_sight():
+            if isinstance(screen, BaseScreen):
+                screen.tick()
+
+    def _in_sight(self) -> list[Screen[object]]:
+        """The topmost screen, and those that show through below dialogs."""
+        found: list[Screen[object]] = []
+        for screen in reversed(self.screen_stack):
+            found.append(screen)
+            if not screen.is_modal:
+                break
+        return found
 
     def on_notice(self, message: Notice) -> None:
         """Show a toast, now or gathered with others."""
@@ -168,7 +190,7 @@ class SignaldeckApp(App[None]):
 
     async def action_quit(self) -> None:
         """Ask, then leave; with live runs also offer to drain first."""
-        if not any(screen.id == "quit" for screen in self.screen_stack):
+        if not any(screen.has_class(QUITTING) for screen in self.screen_stack):
             self._leave()
 
     @work

@@ -95,10 +95,10 @@ def console(
     """
     context.obj = (state, strategies, config)
     if context.invoked_subcommand is None:
-        with reporting():
+        with reporting() as ending:
             from console.supervisor import open_console
 
-            raise typer.Exit(open_console(_project(context)))
+            ending.status = open_console(_project(context))
 
 
 @app.command()
@@ -112,11 +112,11 @@ def demo(
 
     Needs no network, no keys and no configuration: only --strategies is looked at.
     """
-    with reporting():
+    with reporting() as ending:
         from console.supervisor import open_demo
 
         _, folder, _ = _given(context, state, strategies, config)
-        raise typer.Exit(open_demo(folder))
+        ending.status = open_demo(folder)
 
 
 @app.command()
@@ -149,14 +149,14 @@ def backtest(
     config: ConfigOption = None,
 ) -> None:
     """Run one backtest and print its statistics and trades."""
-    with reporting():
+    with reporting() as ending:
         from console.backtest_command import BacktestOptions, run_backtest
 
         project = _project(context, state, strategies, config)
         options = BacktestOptions(
             strategy, symbol, start, end, exchange, tuple(data or ()), interval, json, report
         )
-        raise typer.Exit(run_backtest(project, options))
+        ending.status = run_backtest(project, options)
 
 
 @app.command("list")
@@ -175,11 +175,11 @@ def list_components(
     config: ConfigOption = None,
 ) -> None:
     """List what is registered, and from which file. Fails when a file is broken."""
-    with reporting():
+    with reporting() as ending:
         from console.list_command import run_list
 
         project = _project(context, state, strategies, config)
-        raise typer.Exit(run_list(project, kind, as_json=json))
+        ending.status = run_list(project, kind, as_json=json)
 
 
 @app.command()
@@ -191,11 +191,11 @@ def doctor(
     config: ConfigOption = None,
 ) -> None:
     """Check Python, packages, terminal, configuration, strategies, exchanges and paths."""
-    with reporting():
+    with reporting() as ending:
         from console.doctor import run_doctor
 
         given = _given(context, state, strategies, config)
-        raise typer.Exit(run_doctor(*given, as_json=json))
+        ending.status = run_doctor(*given, as_json=json)
 
 
 def _given(

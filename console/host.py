@@ -450,4 +450,5 @@ def _is_stuck(instance: Instance) -> bool:
     """Whether the run's strategy has not come back from a call that was given up."""
     execution = instance.execution
     session = execution.session if isinstance(execution, LiveExecution) else None
-    return session is not None and session.source.stuck
+    # A call that is still within its limit is being waited for, and has an instant.
+    return session is not None and session.source.stuck and session.source.asked_at is None

@@ -79,6 +79,20 @@ ORDER: Final[Mapping[str, int]] = MappingProxyType({key: at for at, key in enume
 """Place of each id in that order."""
 
 
+_SIGNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "escape": "esc", "question_mark": "?", "pagedown": "page down", "pageup": "page up",
+        "up": "↑", "down": "↓", "left": "←", "right": "→",
+    }
+)  # fmt: skip
+
+
+def key_sign(key: str) -> str:
+    """A key as people write it: ``esc``, ``?``, ``^p``."""
+    key = key.strip()
+    return _SIGNS.get(key) or key.replace("ctrl+", "^")
+
+
 def bind(
     key_id: str, action: str, *, description: str | None = None, show: bool | None = None
 ) -> Binding:

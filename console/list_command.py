@@ -75,7 +75,7 @@ def _item(workshop: Workshop, plural: str, schema: Any) -> Item:
 
 def _exchange_item(workshop: Workshop, name: str) -> Item:
     spec = workshop.exchange_spec(name)
-    note = f"kind {spec.kind}" if spec else ""
+    note = spec.kind if spec else ""
     return {"name": name, "note": note, "file": workshop.origin("exchange", name)}
 
 

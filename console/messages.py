@@ -43,7 +43,7 @@ class HostPort(Protocol):
         ...
 
     def start_again(self, run_id: str) -> Future[str]:
-        """Start a run that ended once more, or resume one that drains; gives its id."""
+        """Start a run that ended once more, or resume one that drains; gives a sentence."""
         ...
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import typer
 
@@ -31,11 +32,21 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+@dataclass(slots=True)
+class Ending:
+    """How a command ended; `reporting` exits with its status."""
+
+    status: int = 0
+
+
 @contextmanager
-def reporting() -> Generator[None]:
+def reporting() -> Generator[Ending]:
     """Turn every failure inside into a message and an exit status, never a traceback."""
+    ending = Ending()
     try:
-        yield
+        yield ending
+        # What was printed has to reach its reader before the command is a success.
+        sys.stdout.flush()
     except (UsageProblem, RequestError, ConfigError) as error:
         say(f"signaldeck: {error}")
         raise typer.Exit(BAD_USAGE) from None
@@ -49,10 +60,10 @@ def reporting() -> Generator[None]:
         # The reader of stdout left (``| head``); what Python flushes at exit must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(FAILED) from None
-    except typer.Exit:
-        raise
     except Exception as error:
         where = "" if (problem := open_log()) else f"; details are in {log_path()}"
         logging.getLogger("signaldeck").exception("internal error")
         say(f"signaldeck: internal error: {type(error).__name__}: {error}{where}{problem}")
         raise typer.Exit(FAILED) from None
+    if ending.status:
+        raise typer.Exit(ending.status)

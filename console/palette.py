@@ -10,9 +10,10 @@ from textual.binding import ActiveBinding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from console.keymap import ORDER
+from console.keymap import ORDER, key_sign
 from console.themes import THEMES
 from screens.base import Explains
+from screens.spelling import spell
 from screens.text import clean
 
 _LEFT_OUT = ("table.", "palette", "quit.always", "pane.previous")
@@ -62,13 +63,14 @@ class ConsoleCommands(Provider):
 
     def _command(self, active: ActiveBinding) -> Command:
         node, binding, enabled, _ = active
-        key = self.app.get_key_display(binding)
+        key = key_sign(binding.key)
         if enabled:
             run = partial(self.app.run_action, binding.action, node)
             return Command(f"{binding.description}  ({key})", binding.tooltip, run)
         why = "it cannot act now"
         if isinstance(node, Explains):
-            why = clean(node.reason(binding.action.partition("(")[0])) or why
+            reason = node.reason(binding.action.partition("(")[0])
+            why = clean(spell(self.screen, reason)) or why
         tell = partial(
             self.app.notify,
             why,

@@ -166,7 +166,7 @@ def get_default_config() -> Settings:
 
 def _async_context(call: str) -> ExecutionContext:
     context = require(call)
-    if context.form == "sync":
+    if context.scope.form == "sync":
         raise ContextError(
             f"{call} is a coroutine and this strategy is a plain def: use "
             f"engine.sync.{call}, or make get_signal an async def and await it"
@@ -185,7 +185,7 @@ def get_candles(symbol: str, interval: str, limit: int) -> Coroutine[Any, Any, C
         EngineError: ``limit`` below 1, or the exchange failed.
     """
     context = current_execution.get()
-    if context is None or context.form == "sync":
+    if context is None or context.scope.form == "sync":
         context = _async_context("get_candles")
     return _get_candles(context, symbol, interval, limit)
 
@@ -193,10 +193,10 @@ def get_candles(symbol: str, interval: str, limit: int) -> Coroutine[Any, Any, C
 async def _get_candles(
     context: ExecutionContext, symbol: str, interval: str, limit: int
 ) -> Candles:
-    found = context.market.cached_window(symbol, interval, context.when, limit)
+    found = context.scope.market.cached_window(symbol, interval, context.when, limit)
     if found is not None:
         return found
-    return await context.market.window(symbol, interval, context.when, limit)
+    return await context.scope.market.window(symbol, interval, context.when, limit)
 
 
 def get_average_price(symbol: str) -> Coroutine[Any, Any, float]:
@@ -210,10 +210,10 @@ def get_average_price(symbol: str) -> Coroutine[Any, Any, float]:
 
 
 async def _get_average_price(context: ExecutionContext, symbol: str) -> float:
-    price = context.market.vwap(symbol, context.when)
+    price = context.scope.market.vwap(symbol, context.when)
     if price is None:
-        await context.market.window(symbol, "1m", context.when, 1)
-        price = context.market.vwap(symbol, context.when)
+        await context.scope.market.window(symbol, "1m", context.when, 1)
+        price = context.scope.market.vwap(symbol, context.when)
     if price is None:
         raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")
     return price
@@ -234,7 +234,7 @@ def get_mode() -> str:
     Raises:
         ContextError: outside of a run.
     """
-    return str(require("get_mode").key.mode)
+    return str(require("get_mode").scope.key.mode)
 
 
 def format_price(symbol: str, price: float) -> Coroutine[Any, Any, str]:
@@ -248,7 +248,7 @@ def format_quantity(symbol: str, quantity: float) -> Coroutine[Any, Any, str]:
 
 
 async def _format(context: ExecutionContext, which: str, symbol: str, value: float) -> str:
-    function = getattr(context.market.schema, which)
+    function = getattr(context.scope.market.schema, which)
     if function is None:
         return f"{value:.8g}"
     text = function(symbol, value)

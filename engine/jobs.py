@@ -78,7 +78,7 @@ class _Following:
         session = self._execution.session
         if session is None:
             return 0, None
-        return session.journal.calls, session.source.asked_at
+        return session.source.calls, session.source.asked_at
 
     def silence(self) -> tuple[float, str]:
         run = self._execution

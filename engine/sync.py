@@ -23,14 +23,14 @@ def get_candles(symbol: str, interval: str, limit: int) -> Candles:
         EngineError: ``limit`` below 1, or the exchange failed.
     """
     context = _context("get_candles")
-    market = context.market
+    market = context.scope.market
     found = market.cached_window(symbol, interval, context.when, limit)
     if found is not None:
         return found
     if _on_loop(context):
         return market.window_blocking(symbol, interval, context.when, limit)
     coroutine = market.window(symbol, interval, context.when, limit)
-    return asyncio.run_coroutine_threadsafe(coroutine, context.loop).result()
+    return asyncio.run_coroutine_threadsafe(coroutine, context.scope.loop).result()
 
 
 def get_average_price(symbol: str) -> float:
@@ -41,10 +41,10 @@ def get_average_price(symbol: str) -> float:
         NoDataError: no candle has closed yet.
     """
     context = _context("get_average_price")
-    price = context.market.vwap(symbol, context.when)
+    price = context.scope.market.vwap(symbol, context.when)
     if price is None:
         get_candles(symbol, "1m", 1)
-        price = context.market.vwap(symbol, context.when)
+        price = context.scope.market.vwap(symbol, context.when)
     if price is None:
         raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")
     return price
@@ -61,13 +61,13 @@ def format_quantity(symbol: str, quantity: float) -> str:
 
 
 def _format(which: str, symbol: str, value: float) -> str:
-    function: Any = getattr(_context(which).market.schema, which)
+    function: Any = getattr(_context(which).scope.market.schema, which)
     return f"{value:.8g}" if function is None else str(function(symbol, value))
 
 
 def _context(call: str) -> ExecutionContext:
     context = require(call)
-    if context.form == "async":
+    if context.scope.form == "async":
         raise ContextError(
             f"engine.sync.{call} was called in an async def strategy: use "
             f"`await engine.{call}(...)`, or make get_signal a plain def"
@@ -77,7 +77,7 @@ def _context(call: str) -> ExecutionContext:
 
 def _on_loop(context: ExecutionContext) -> bool:
     try:
-        return asyncio.get_running_loop() is context.loop
+        return asyncio.get_running_loop() is context.scope.loop
     except RuntimeError:
         return False
 

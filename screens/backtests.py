@@ -88,7 +88,9 @@ class BacktestsScreen(BaseScreen):
             return super().reason(action)
         view = self.current_view()
         if view is None:
-            return "no backtest is selected - tab goes to the other pane, n starts one"
+            return (
+                "no backtest is selected - {pane.next} goes to the other pane, {run.new} starts one"
+            )
         name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
         if action == "stop_run" and view.status in ENDED:
             return f"{name} has ended ({view.status})"
@@ -135,9 +137,12 @@ class BacktestsScreen(BaseScreen):
         if view is None:
             return
         host = self.context.host
-        run_id = await self.ask(lambda: host.start_again(view.run_id), "start")
-        if run_id is not None:
-            self.select_run(run_id)
-            self.notify(
-                f"{clean(view.strategy_name)} on {clean(view.symbol)} runs again", markup=False
-            )
+        before = {view.run_id for view in self.context.snapshot.backtests}
+        sentence = await self.ask(lambda: host.start_again(view.run_id), "start")
+        if sentence is None:
+            return
+        self.notify(clean(sentence), title="started", markup=False)
+        for started in self.context.snapshot.backtests:
+            if started.run_id not in before:
+                self.select_run(started.run_id)
+                return

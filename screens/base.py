@@ -1,7 +1,7 @@
 """What the screens of the console have in common.
 
 Header on top, footer below, panels that are drawn only when their topic moved and they are visible,
-a second's tick for clocks and ages, and greyed keys that say why they cannot act.
+clocks and ages that move every second, and greyed keys that say why they cannot act.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widget import Widget
 
 from console.keymap import bind
 from engine.domain.errors import EngineError
 from screens.clipboard import copy_native
 from screens.context import ScreenContext
+from screens.spelling import spell
 from screens.text import clean
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
@@ -40,7 +40,7 @@ class Explains(Protocol):
     """A node that can say why one of its actions cannot act."""
 
     def reason(self, action: str) -> str:
-        """Why it cannot act now, "" when it can."""
+        """Why it cannot act now, "" when it can; may name keys (`screens.spelling`)."""
         ...
 
 
@@ -72,7 +72,6 @@ class BaseScreen(Screen[None]):
         super().__init__()
         self.context = context
         self._drawn: dict[Panel, tuple[int, ...]] = {}
-        self._second: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Header, the screen's own part, footer."""
@@ -84,21 +83,10 @@ class BaseScreen(Screen[None]):
         """The screen's own part."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
-        """Start the second's tick."""
-        self._second = self.set_interval(1.0, self._tick)
-
     def on_screen_resume(self) -> None:
         """Draw what moved while the screen was away."""
-        if self._second is not None:
-            self._second.resume()
         self.follow()
-        self._tick()
-
-    def on_screen_suspend(self) -> None:
-        """A hidden screen costs nothing."""
-        if self._second is not None:
-            self._second.pause()
+        self.tick()
 
     def on_resize(self, event: events.Resize) -> None:
         """Arrange the panes for the terminal."""
@@ -129,7 +117,8 @@ class BaseScreen(Screen[None]):
     def after_follow(self) -> None:
         """What a screen does beside its panels when the snapshot moved."""
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """A second has passed: let clocks and ages move."""
         for panel in self.panels():
             panel.tick()
 
@@ -140,7 +129,7 @@ class BaseScreen(Screen[None]):
         if action != "copy" or self.current_row() is not None:
             return ""
         if isinstance(self.focused, LineTable) and self.focused.rows:
-            return "no line is selected - press j to select one"
+            return "no line is selected - {table.down} selects one"
         return "there is no line here to copy"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -153,7 +142,7 @@ class BaseScreen(Screen[None]):
         if active is None or active.enabled or not isinstance(active.node, Explains):
             return
         event.stop()
-        why = active.node.reason(active.binding.action.partition("(")[0])
+        why = spell(self, active.node.reason(active.binding.action.partition("(")[0]))
         name = active.binding.description
         self.notify(clean(why), title=f"{name} cannot act", severity="warning", markup=False)
 

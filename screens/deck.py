@@ -14,8 +14,10 @@ from screens.base import BaseScreen
 from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, entry_facts, instance_facts
+from screens.spelling import spell
 from screens.text import clean, many
 from screens.widgets.feed_table import FeedTable
+from screens.widgets.header_line import HeaderLine
 from screens.widgets.instances_table import InstancesTable
 from screens.widgets.line_table import LineTable
 from screens.widgets.pane import Pane, PaneStack
@@ -79,14 +81,22 @@ class DeckScreen(BaseScreen):
         self.refresh_bindings()
 
     def _errors_seen(self) -> None:
-        self.context.session.errors_seen = self.context.snapshot.header.errors
+        errors = self.context.snapshot.header.errors
+        if self.context.session.errors_seen != errors:
+            self.context.session.errors_seen = errors
+            self.query_one(HeaderLine).refresh()
 
     def _show_waiting(self, waiting: int | None) -> None:
         remark: tuple[Cell, ...] = ()
         if waiting is not None:
+            key = spell(self, "{table.top}")
             new = f"{waiting} new above" if waiting else "nothing new"
             tone = "warn" if waiting else "muted"
-            remark = (Cell("holding, ", "muted"), Cell(new, tone), Cell(" - g follows ", "muted"))
+            remark = (
+                Cell("holding, ", "muted"),
+                Cell(new, tone),
+                Cell(f" - {key} follows ", "muted"),
+            )
         self.feed_pane.title.update(remark=remark)
 
     # Keys
@@ -97,9 +107,9 @@ class DeckScreen(BaseScreen):
             return super().reason(action)
         view = self.instances.current
         if view is None:
-            return "there is no live run - press n to start one"
+            return "there is no live run - press {run.new} to start one"
         if not self.instances.has_focus:
-            return "the keys are in the signal feed - press tab to go to the runs"
+            return "the keys are in the signal feed - {pane.next} goes to the runs"
         name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
         if action == "stop_run" and view.status == "stopping":
             return f"{name} is draining already"
@@ -146,10 +156,9 @@ class DeckScreen(BaseScreen):
         if view is None:
             return
         host = self.context.host
-        if await self.ask(lambda: host.start_again(view.instance_id), "start") is not None:
-            self.notify(
-                f"{clean(view.strategy_name)} on {clean(view.symbol)} runs again", markup=False
-            )
+        sentence = await self.ask(lambda: host.start_again(view.instance_id), "start")
+        if sentence is not None:
+            self.notify(clean(sentence), title="started", markup=False)
 
 
 def _what_stopping_does(view: InstanceView) -> str:

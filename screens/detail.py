@@ -17,6 +17,7 @@ from console.keymap import bind
 from console.views import BacktestView, FeedEntry, InstanceView
 from engine.domain.signals import Closed
 from screens.clipboard import copy_native
+from screens.spelling import spell
 from screens.text import clean_lines, day, minute, percent, price, span, time_of_day, words
 from screens.widgets.statistics_table import StatRow
 from screens.widgets.tones import spans
@@ -150,7 +151,8 @@ class DetailDialog(ModalScreen[None]):
             yield Static(Content(self._title), id="title")
             with VerticalScroll(id="facts", can_focus=False):
                 yield Static(self._body())
-            yield Static(Content("esc closes   y copies   j k scroll"), id="keys")
+            hint = "{back} closes   {copy} copies   {table.down} {table.up} scroll"
+            yield Static(Content(spell(self, hint)), id="keys")
 
     def action_scroll(self, by: int) -> None:
         """Move by lines."""

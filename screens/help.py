@@ -11,10 +11,12 @@ from textual.binding import ActiveBinding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Static
 
-from console.keymap import ORDER, bind
+from console.keymap import ORDER, bind, key_sign
 from screens.base import Explains
+from screens.spelling import spell
 from screens.text import clean
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.tones import Cell
@@ -31,19 +33,13 @@ class HelpRow:
     why_not: str
 
 
-_NAMES = {
-    "question_mark": "?", "escape": "esc", "pagedown": "page down", "pageup": "page up",
-    "shift+tab": "shift+tab",
-}  # fmt: skip
-
-
 def help_rows(active: Mapping[str, ActiveBinding]) -> tuple[HelpRow, ...]:
     """The bindings that have an id and a tooltip, keys of one id together, in keymap order."""
     rows: dict[str, HelpRow] = {}
     for node, binding, enabled, _ in active.values():
         if not binding.id or not binding.tooltip:
             continue
-        name = _NAMES.get(binding.key, binding.key)
+        name = key_sign(binding.key)
         if binding.id in rows:
             row = rows[binding.id]
             rows[binding.id] = HelpRow(
@@ -51,8 +47,8 @@ def help_rows(active: Mapping[str, ActiveBinding]) -> tuple[HelpRow, ...]:
             )
             continue
         why = ""
-        if not enabled and isinstance(node, Explains):
-            why = node.reason(binding.action.partition("(")[0])
+        if not enabled and isinstance(node, Widget) and isinstance(node, Explains):
+            why = spell(node, node.reason(binding.action.partition("(")[0]))
         rows[binding.id] = HelpRow(binding.id, name, binding.description, binding.tooltip, why)
     return tuple(sorted(rows.values(), key=lambda row: ORDER.get(row.id, len(ORDER))))
 
@@ -95,10 +91,8 @@ class HelpDialog(ModalScreen[None]):
             yield Static(Content("Keys that work here"), id="title")
             yield LineTable[HelpRow](columns, key=lambda row: row.id, id="keys")
             yield Static(id="whole")
-            yield Static(
-                Content("esc closes - keys can be changed in signaldeck.toml, section [keys]"),
-                id="hint",
-            )
+            hint = "{back} closes - keys can be changed in signaldeck.toml, section [keys]"
+            yield Static(Content(spell(self, hint)), id="hint")
 
     def on_mount(self) -> None:
         """Fill in the keys."""

@@ -34,6 +34,7 @@ from screens.candidates import (
     symbol_candidates,
 )
 from screens.context import ScreenContext
+from screens.spelling import spell
 from screens.text import clean, many
 from screens.widgets.candidate_list import CandidateList
 from screens.widgets.choice import Choice
@@ -105,8 +106,11 @@ class NewRunForm(ModalScreen[StartedRun | None]):
                 yield self.choices
             yield self.status
             with Horizontal(id="buttons"):
-                hint = "enter starts  ↑↓ choose  tab next  esc cancels"
-                yield Static(Content(hint), id="hint")
+                hint = (
+                    "{form.start} starts  {form.previous_choice}{form.next_choice} choose"
+                    "  {form.next_field} next  {back} cancels"
+                )
+                yield Static(Content(spell(self, hint)), id="hint")
                 yield Button(Content("Start"), id="start", compact=True)
                 yield Button(Content("Cancel"), id="cancel", compact=True)
 
@@ -389,7 +393,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             fields[name].hint = "" if chosen is None else chosen.note
         symbols = symbol_candidates(self._known_symbols())
         fields["symbol"].hint = choices_note(symbols, "symbol") if symbols else ""
-        fields["start"].hint = "UTC, inclusive; ↑↓ for presets"
+        keys = "{form.previous_choice}{form.next_choice}"
+        fields["start"].hint = spell(self, f"UTC, inclusive; {keys} for presets")
         fields["end"].hint = "" if exchange is None else "UTC, inclusive"
         fields["interval"].hint = "how often the strategy may be asked"
         kinds = {"live": "follows the market from now on", "backtest": "replays history"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -18,6 +18,9 @@ from console.views import DeckSnapshot
 from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
 from screens.text import many
+
+QUITTING: Final = "-quitting"
+"""Class of the dialogs that belong to leaving, so that there is only one at a time."""
 
 _ENDED = ("done", "stopped", "failed")
 
@@ -42,7 +45,7 @@ def quit_dialog(snapshot: DeckSnapshot) -> ConfirmDialog:
     if tests:
         lines.append(f"{many(tests, 'backtest')} will be stopped.")
     dialog = ConfirmDialog("Quit signaldeck?", "\n".join(lines), answers)
-    dialog.id = "quit"
+    dialog.add_class(QUITTING)
     return dialog
 
 
@@ -56,7 +59,7 @@ class DrainDialog(ModalScreen[None]):
     ]
 
     def __init__(self, context: ScreenContext) -> None:
-        super().__init__(id="quit", classes="question-dialog")
+        super().__init__(classes=f"question-dialog {QUITTING}")
         self.context = context
 
     def compose(self) -> ComposeResult:

@@ -338,7 +338,7 @@ class SampleHost:
 
     def start_again(self, run_id: str) -> Future[str]:
         """Take note of it."""
-        return self._answer(f"again {run_id}", run_id)
+        return self._answer(f"again {run_id}", f"{run_id} is started again")
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """The symbols of the catalog."""

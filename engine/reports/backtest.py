@@ -118,7 +118,9 @@ def backtest_report(
         blocks += ["## Cancelled signals", table(["Reason", "Signals"], counts)]
     settings = ((name, str(value)) for name, value in outcome.settings.items())
     blocks += ["## Settings", table(["Setting", "Value"], settings)]
-    blocks += _listing("Warnings", outcome.warnings) + _listing("Errors", outcome.errors)
+    blocks += _listing("Warnings", outcome.warnings, len(outcome.warnings))
+    # A run keeps the first errors and counts them all.
+    blocks += _listing("Errors", outcome.errors, outcome.counts.errors)
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -276,12 +278,13 @@ def _statistics_block(lines: Iterable[StatisticLine]) -> str:
     )
 
 
-def _listing(heading: str, texts: Sequence[str]) -> list[str]:
+def _listing(heading: str, texts: Sequence[str], total: int) -> list[str]:
     if not texts:
         return []
     lines = [bullet(text) for text in texts[:_LISTED]]
-    if len(texts) > _LISTED:
-        lines.append(f"- ... and {len(texts) - _LISTED} more")
+    more = max(total, len(texts)) - len(lines)
+    if more:
+        lines.append(f"- ... and {more} more")
     return [f"## {heading}", "\n".join(lines)]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import fsum, isfinite, sqrt
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from engine.core.pricing import pnl
 from engine.domain.errors import EngineError
@@ -151,42 +151,25 @@ def backtest_statistics(
         **_curve_figures(equity),
     }
     undefined = {name: reason for name, reason in figures.items() if isinstance(reason, str)}
-
-    def known(name: str) -> float | None:
-        figure = figures[name]
-        return None if isinstance(figure, str) else figure
-
+    ratios: dict[str, Any] = {
+        name: None if name in undefined else figures[name] for name in figures
+    }
     deepest, underwater_days = _deepest(equity)
     wins, losses = _streaks(gains)
     return BacktestStatistics(
         total_trades=len(gains),
         win_count=sum(gain > 0 for gain in gains),
         loss_count=sum(gain < 0 for gain in gains),
-        win_rate=known("win_rate"),
         total_pnl=fsum(gains),
-        avg_pnl=known("avg_pnl"),
-        std_dev=known("std_dev"),
-        sharpe_ratio=known("sharpe_ratio"),
-        annualized_sharpe_ratio=known("annualized_sharpe_ratio"),
-        certainty_ratio=known("certainty_ratio"),
-        expected_yearly_returns=known("expected_yearly_returns"),
-        profit_factor=known("profit_factor"),
-        expectancy=known("expectancy"),
-        sqn=known("sqn"),
-        avg_duration_minutes=known("avg_duration_minutes"),
         max_win_streak=wins,
         max_loss_streak=losses,
         ambiguous_bars=sum(trade.ambiguous for trade in trades),
         swept_entries=sum(trade.swept for trade in trades),
         total_return=(equity[-1].equity - 1) * 100 if equity else 0.0,
-        cagr=known("cagr"),
         max_drawdown=deepest * 100,
         max_drawdown_days=underwater_days,
-        daily_sharpe_ratio=known("daily_sharpe_ratio"),
-        sortino_ratio=known("sortino_ratio"),
-        calmar_ratio=known("calmar_ratio"),
-        exposure=known("exposure"),
         undefined=undefined,
+        **ratios,
     )
 
 

@@ -157,33 +157,34 @@ class BacktestExecution:
     async def _flat(self, session: Session, series: BarSeries, when: int) -> int:
         """Decide at every due instant from ``when`` on until something is held; that instant."""
         frame, step, end = self.frame, self.frame.step, self.frame.end
-        first, real, source = series.first, series.real.data, session.source
-        gap, quiet = self._gap, not session.watched()
+        source, gap, quiet = session.source, self._gap, not session.watched()
+        first, real, data_end = series.first, series.real.data, series.end
+        due = when if session.last_attempt is None else session.last_attempt + gap
         when = frame.at_or_after(when)
         while when <= end:
             if self.stopped:
                 return when
-            if when >= series.end:
+            if when >= data_end:
                 if not await self._more(series):
                     self._warn_beyond(when)
                     return when
-                real = series.real.data
-            last = session.last_attempt
+                real, data_end = series.real.data, series.end
             index = (when - first) // MINUTE - 1
-            if (last is None or when - last >= gap) and index >= 0 and real[index]:
+            if when >= due and index >= 0 and real[index]:
+                due = when + gap
                 answer = session.ask(when)
                 if answer is not None or not quiet:
                     # An answer that opens nothing and is followed by nobody needs no more work.
                     await session.decide(answer, when, self._prices(series, when))
-                    if session.held is not None:
+                    if session.is_holding:
                         self.when = when
                         return when
                 if series.first != first:  # the strategy asked for older history
                     first, real = series.first, series.real.data
             elif not quiet:
                 await session.idle(when, self._prices(series, when).market)
-            elif last is not None and when - last < gap:
-                when = frame.at_or_after(last + gap)
+            elif when < due:
+                when = frame.at_or_after(due)
                 continue
             if source.asked_since - self._yielded > YIELD_SECONDS:
                 await self._breathe(when)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-import time
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
 from types import CoroutineType, coroutine
 from typing import Any, Final, cast
 
@@ -16,7 +17,13 @@ from engine.domain.errors import StrategyTimeoutError
 from engine.domain.schemas import StrategySchema, is_async
 from engine.domain.signals import Mode, RunKey
 from engine.domain.time import from_ms, minute_text
-from engine.services.context import CallForm, ExecutionContext, MarketWindow, current_execution
+from engine.services.context import (
+    CallForm,
+    ExecutionContext,
+    MarketWindow,
+    Scope,
+    current_execution,
+)
 
 PENDING: Final = object()
 """Returned by `Generator.ask` when the strategy is waiting for something."""
@@ -28,6 +35,7 @@ class SignalSource:
     Attributes:
         asked_at: the instant being asked about, or None; a watchdog in another thread reads it.
         asked_since: `time.monotonic()` of that question.
+        calls: how many questions there were.
     """
 
     def __init__(
@@ -40,14 +48,15 @@ class SignalSource:
     ) -> None:
         self.asked_at: int | None = None
         self.asked_since = 0.0
-        self._function = schema.get_signal
-        self._params = dict(schema.params)
-        self._form: CallForm = "async" if is_async(schema.get_signal) else "sync"
-        self._threaded = key.mode is Mode.LIVE and self._form == "sync"
-        self._key = key
-        self._market = market
+        form: CallForm = "async" if is_async(schema.get_signal) else "sync"
+        self.calls = 0
+        self._ask = schema.get_signal
+        if schema.params:
+            self._ask = partial(schema.get_signal, **schema.params)
+        self._threaded = key.mode is Mode.LIVE and form == "sync"
+        self._symbol = key.symbol
+        self._scope = Scope(key, market, loop, form)
         self._limit = limit_seconds
-        self._loop = loop
         self._waiting: tuple[Coroutine[Any, Any, Any], Any, ExecutionContext] | None = None
         self._stuck: asyncio.Future[Any] | None = None
 
@@ -61,20 +70,20 @@ class SignalSource:
 
         The usual case, a function that does not have to wait, costs no task switch.
         """
-        context = ExecutionContext(self._key, when, self._market, self._loop, self._form)
+        self.calls += 1
+        context = ExecutionContext(self._scope, when)
         if self._threaded:
             self._waiting = (self._in_thread(context), None, context)
             return PENDING
-        self.asked_since = time.monotonic()
+        self.asked_since = monotonic()
         self.asked_at = when
         token = current_execution.set(context)
         try:
-            outcome = self._function(
-                self._key.symbol, datetime.fromtimestamp(when / 1000, UTC), **self._params
-            )
+            outcome: Any = self._ask(self._symbol, datetime.fromtimestamp(when / 1000, UTC))
             if type(outcome) is CoroutineType:
+                if self._scope.form == "sync":  # a plain function that hands on a coroutine
+                    context.scope = self._scope._replace(form="async")
                 waiting = cast("Coroutine[Any, Any, Any]", outcome)
-                context.form = "async"
                 try:
                     first = waiting.send(None)
                 except StopIteration as done:
@@ -87,7 +96,7 @@ class SignalSource:
         if outcome is not None and inspect.isawaitable(outcome):
             self._waiting = (_awaited(outcome), None, context)
             return PENDING
-        if time.monotonic() - self.asked_since > self._limit:
+        if monotonic() - self.asked_since > self._limit:
             raise self._overrun(when)
         return outcome
 
@@ -117,7 +126,7 @@ class SignalSource:
             self.asked_at = None
 
     async def _in_thread(self, context: ExecutionContext) -> object:
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = self._scope.loop.create_future()
         self._stuck = future
         scope = copy_context()
         scope.run(current_execution.set, context)
@@ -134,22 +143,20 @@ class SignalSource:
         def work() -> None:
             value, error = None, None
             try:
-                value = scope.run(
-                    self._function, self._key.symbol, from_ms(context.when), **self._params
-                )
+                value = scope.run(self._ask, self._symbol, from_ms(context.when))
             except BaseException as raised:
                 error = raised
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(finish, value, error)
+            if not self._scope.loop.is_closed():
+                self._scope.loop.call_soon_threadsafe(finish, value, error)
 
         # A daemon, so that a strategy that never returns cannot keep the process from ending.
-        threading.Thread(target=work, name=f"strategy {self._key}", daemon=True).start()
+        threading.Thread(target=work, name=f"strategy {self._scope.key}", daemon=True).start()
         value = await asyncio.shield(future)
         return await value if inspect.isawaitable(value) else value
 
     def _overrun(self, when: int) -> StrategyTimeoutError:
         return StrategyTimeoutError(
-            f"strategy {self._key.strategy_name!r} on {self._key.symbol} took longer than "
+            f"strategy {self._scope.key.strategy_name!r} on {self._symbol} took longer than "
             f"{self._limit:g} s for the bar at {minute_text(when)} "
             "(max_signal_generation_seconds): make get_signal faster or raise the limit"
         )

@@ -54,7 +54,7 @@ def outcome_of(
         statistics=statistics,
         equity=equity,
         counts=RunCounts(
-            calls=journal.calls,
+            calls=execution.session.source.calls if execution.session else 0,
             errors=journal.error_count,
             rejections=journal.rejections,
             filled=filled,

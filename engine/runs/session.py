@@ -46,7 +46,7 @@ from engine.domain.signals import (
 )
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
-from engine.services.context import ExecutionContext, MarketWindow, execution
+from engine.services.context import ExecutionContext, MarketWindow, Scope, execution
 from engine.services.journal import RunJournal
 from engine.services.risk import RiskGate
 
@@ -95,16 +95,16 @@ class Session:
         self._strategy = strategy
         self._risk = risk
         self._risk_names = strategy.risk_names
-        self._market = market
         self._bus = bus
         self._next_id = next_id
         self._commit = commit
         self._sink = sink
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        self._scope = Scope(key, market, loop)
         self._topic = "signal_backtest" if key.mode is Mode.BACKTEST else "signal_live"
         self._backtest = key.mode is Mode.BACKTEST
         limit = settings.max_signal_generation_seconds
-        self.source = SignalSource(strategy, key, market, limit, self._loop)
+        self.source = SignalSource(strategy, key, market, limit, loop)
 
     # -- what is asked of a session ------------------------------------------------------------
 
@@ -147,10 +147,9 @@ class Session:
         """Ask the strategy at ``when``; the slot is used up whatever comes of it.
 
         Returns:
-            Its answer, for `decide`; `PENDING` when `attempt` has to wait for it.
+            Its answer, for `decide`; `PENDING` when `decide` has to wait for it.
         """
         self.last_attempt = when
-        self.journal.calls += 1
         try:
             return self.source.ask(when)
         except Exception as error:
@@ -327,7 +326,7 @@ class Session:
     # -- pieces --------------------------------------------------------------------------------
 
     def _context(self, when: int) -> ExecutionContext:
-        return ExecutionContext(self.key, when, self._market, self._loop)
+        return ExecutionContext(self._scope, when)
 
     async def _ask_risk(
         self, row: SignalRow, price: float, when: int, position: OpenPosition | None

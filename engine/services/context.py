@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from engine.domain.bars import Candles
 from engine.domain.errors import ContextError
@@ -48,24 +48,33 @@ class MarketWindow(Protocol):
         ...
 
 
+class Scope(NamedTuple):
+    """What stays the same over all instants of a run.
+
+    Attributes:
+        key: the run.
+        market: where data functions look.
+        loop: the engine's loop.
+        form: how the code that sees this may call data functions.
+    """
+
+    key: RunKey
+    market: MarketWindow
+    loop: asyncio.AbstractEventLoop
+    form: CallForm = "any"
+
+
 class ExecutionContext:
-    """One instant of one run: ``when`` is ms UTC."""
+    """One instant of one run: ``when`` is ms UTC.
 
-    __slots__ = ("form", "key", "loop", "market", "when")
+    A plain class with two slots, because a backtest makes one per question to the strategy.
+    """
 
-    def __init__(
-        self,
-        key: RunKey,
-        when: int,
-        market: MarketWindow,
-        loop: asyncio.AbstractEventLoop,
-        form: CallForm = "any",
-    ) -> None:
-        self.key = key
+    __slots__ = ("scope", "when")
+
+    def __init__(self, scope: Scope, when: int) -> None:
+        self.scope = scope
         self.when = when
-        self.market = market
-        self.loop = loop
-        self.form: CallForm = form
 
 
 current_execution: ContextVar[ExecutionContext | None] = ContextVar(

@@ -17,7 +17,6 @@ class RunJournal:
     cancelled: list[Cancelled] = field(default_factory=list[Cancelled])
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
-    calls: int = 0
     error_count: int = 0
     rejections: int = 0
 

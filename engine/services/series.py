@@ -28,6 +28,11 @@ class BarSeries:
         columns: read-only storage; only its first ``size`` elements are bars.
     """
 
+    __slots__ = (
+        "_buffers", "_capacity", "_window", "at_start", "base_first", "columns", "first",
+        "loaded_until", "real", "size", "step", "vwap",
+    )  # fmt: skip
+
     def __init__(self, step: int, loaded_until: int, vwap_window: int = 0) -> None:
         self.step = step
         self.first = 0

@@ -73,7 +73,7 @@ class RunningTable(Panel, LineTable[BacktestView]):
         super().__init__(
             columns,
             key=lambda view: view.run_id,
-            empty="no backtest is running - press n to start one",
+            empty="no backtest is running - press {run.new} to start one",
             id=id,
         )
 
@@ -142,7 +142,7 @@ class FinishedTable(Panel, LineTable[BacktestView]):
         super().__init__(
             columns,
             key=lambda view: view.run_id,
-            empty="no backtest has finished yet - press n to start one",
+            empty="no backtest has finished yet - press {run.new} to start one",
             id=id,
         )
 

@@ -118,7 +118,7 @@ class InstancesTable(Panel, LineTable[InstanceView]):
         super().__init__(
             columns,
             key=lambda view: view.instance_id,
-            empty="no live runs - press n to start one",
+            empty="no live runs - press {run.new} to start one",
             id=id,
         )
 

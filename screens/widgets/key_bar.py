@@ -16,13 +16,11 @@ from textual.binding import ActiveBinding
 from textual.screen import Screen
 from textual.strip import Strip
 
-from console.keymap import ORDER
+from console.keymap import ORDER, key_sign
 from screens.widgets.tones import Cell, ToneWidget, segments
 
 _GIVE_WAY: Final = ("pane.next", "palette", "copy", "back", "open")
 """Ids that are left out first where the line is too short."""
-
-_SHORT_KEYS: Final = {"escape": "esc", "question_mark": "?", "ctrl+p": "^p", "ctrl+q": "^q"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def key_items(active: Iterable[ActiveBinding]) -> tuple[KeyItem, ...]:
     for _, binding, enabled, _ in active:
         if not binding.show or not binding.id or binding.id in found:
             continue
-        shown = binding.key_display or _SHORT_KEYS.get(binding.key, binding.key)
+        shown = binding.key_display or key_sign(binding.key)
         item = KeyItem(binding.id, binding.key, shown, binding.description, enabled)
         found[binding.id] = item
     return tuple(sorted(found.values(), key=lambda item: ORDER.get(item.id, len(ORDER))))

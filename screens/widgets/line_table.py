@@ -22,6 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.keymap import bind
+from screens.spelling import spell
 from screens.text import fit
 from screens.widgets.tones import TONE_CLASSES, Cells, Tone, segments, spans, tone_css, tone_style
 
@@ -80,7 +81,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     Args:
         columns: what to draw, left to right.
         key: identity of a row; the cursor stays with it when rows are replaced.
-        empty: what to say when there are no rows.
+        empty: what to say when there are no rows; may name keys (`screens.spelling`).
         follow: new rows arrive at the top and the table stays at the top, without a cursor, until
             the operator moves; from then on nothing moves and `waiting` counts what came since.
     """
@@ -309,7 +310,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             return ""
         if not self._rows:
             return "the table is empty"
-        return "no line is selected - press j to select one"
+        return "no line is selected - {table.down} selects one"
 
     def on_click(self, event: events.Click) -> None:
         """Select a row; a second click opens it."""
@@ -350,7 +351,8 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         if index < len(self._rows):
             return self._line(index, width)
         if not self._rows and y == 2:
-            text = Segment(fit(" " * GUTTER + self._empty, width), self._style("muted"))
+            words = " " * GUTTER + spell(self, self._empty)
+            text = Segment(fit(words, width), self._style("muted"))
             return Strip([text], width)
         return Strip.blank(width, self.rich_style)
 

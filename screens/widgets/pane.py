@@ -15,6 +15,7 @@ from textual.containers import Container, Vertical
 from textual.strip import Strip
 from textual.widget import Widget
 
+from screens.spelling import spell
 from screens.widgets.tones import Cell, ToneWidget, two_sided
 
 SHORT: Final = 30
@@ -67,7 +68,9 @@ class PaneTitle(ToneWidget):
             Cell(f"{mark} {self._title}", "accent" if self._live else "strong"),
             Cell(f"  {self._note}", "muted"),
         )
-        right = (Cell("tab opens it ", "muted"),) if self._folded else self._remark
+        right = (
+            (Cell(spell(self, "{pane.next} opens it "), "muted"),) if self._folded else self._remark
+        )
         return two_sided(left, right, self.size.width, self.style_of)
 
 

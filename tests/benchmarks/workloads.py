@@ -61,15 +61,14 @@ def synthetic(minutes: int, seed: int = 7) -> Candles:
     return Candles.from_columns(stamps, opened, high, low, close, volume)
 
 
-def crossed(closes: Any) -> bool:
-    """Whether SMA(20) crossed above SMA(50) with the last of at least 51 closes."""
-    fast, slow = closes[-FAST:].sum() / FAST, closes[-SLOW:].sum() / SLOW
-    if fast <= slow:
+def crossed(closes: list[float]) -> bool:
+    """Whether SMA(20) crossed above SMA(50) with the last of 51 closes.
+
+    Plain floats: for windows this short ``sum`` over a list takes a fifth of an array's time.
+    """
+    if sum(closes[-FAST:]) / FAST <= sum(closes[-SLOW:]) / SLOW:
         return False
-    last = closes[-1]
-    fast_before = fast - (last - closes[-FAST - 1]) / FAST
-    slow_before = slow - (last - closes[-SLOW - 1]) / SLOW
-    return bool(fast_before <= slow_before)
+    return sum(closes[-FAST - 1 : -1]) / FAST <= sum(closes[-SLOW - 1 : -1]) / SLOW
 
 
 def bracket(price: float) -> Signal:
@@ -86,18 +85,18 @@ async def through_engine(candles: Candles, form: str, rows: str) -> Measured:
     async def asked(symbol: str, when: datetime) -> Signal | None:
         nonlocal calls
         calls += 1
-        closes = (await get_candles(symbol, "1m", SLOW + 1)).close
+        closes = (await get_candles(symbol, "1m", SLOW + 1)).close.tolist()
         if len(closes) <= SLOW or not crossed(closes):
             return None
-        return bracket(float(closes[-1]))
+        return bracket(closes[-1])
 
     def asked_plainly(symbol: str, when: datetime) -> Signal | None:
         nonlocal calls
         calls += 1
-        closes = plain.get_candles(symbol, "1m", SLOW + 1).close
+        closes = plain.get_candles(symbol, "1m", SLOW + 1).close.tolist()
         if len(closes) <= SLOW or not crossed(closes):
             return None
-        return bracket(float(closes[-1]))
+        return bracket(closes[-1])
 
     def bars(symbol: str, interval: str, since: datetime, limit: int) -> Any:
         start = int(stamps.searchsorted(to_ms(since)))
@@ -132,7 +131,7 @@ def bare_loop(candles: Candles) -> Measured:
     opens = candles.open.tolist()
     highs, lows = candles.high.tolist(), candles.low.tolist()
     closes, volumes = candles.close.tolist(), candles.volume.tolist()
-    array, n = candles.close, len(opens)
+    n = len(opens)
     calls, trades, at = 0, [], 0
     began = time.process_time()
     weighted = [
@@ -141,7 +140,7 @@ def bare_loop(candles: Candles) -> Measured:
     while at < n - 1:  # bar `at` has just closed
         calls += 1
         entry = at
-        if at >= SLOW and crossed(array[at - SLOW : at + 1]):
+        if at >= SLOW and crossed(closes[at - SLOW : at + 1]):
             price = closes[at]
             target, stop, expiry = price * 1.01, price * 0.99, at + 240
             while True:

@@ -180,7 +180,8 @@ def broken_data(rows: list[str], how: str) -> list[str]:
 )
 def test_bad_data_fails_with_the_place(run: Run, work: Path, how: str, words: list[str]) -> None:
     (work / "prices.csv").write_text("\n".join(broken_data(csv_rows(), how)))
-    done = run("backtest", "sma-cross", *on_data(Path("prices.csv")))
+    frame = ("--from", "2025-07-01T00:30", "--to", "2025-07-04T12:00")
+    done = run("backtest", "sma-cross", "--symbol", "BTCUSDT", "--data", "prices.csv", *frame)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
     for word in words:

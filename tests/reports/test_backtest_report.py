@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from engine.domain.outcome import BacktestStatistics
+from engine.domain.outcome import BacktestStatistics, RunCounts
 from engine.domain.signals import CancelReason, Closed, CloseReason
 from engine.domain.time import DAY, MINUTE
 from engine.reports.backtest import (
@@ -194,6 +194,10 @@ def test_warnings_and_errors_are_listed_up_to_a_bound():
     assert "\n## Warnings\n\n- 1\\. frame \\| data\n" in report
     assert "- error 49 second line\n- ... and 10 more\n" in report
     assert "error 50" not in report
+    # A run may keep fewer errors than it counted.
+    kept = backtest_report(outcome(FIVE, errors=("only",), counts=RunCounts(errors=7)))
+    assert kept.endswith("## Errors\n\n- only\n- ... and 6 more\n")
+    assert "more" not in backtest_report(outcome(FIVE, errors=("a", "b"), warnings=("c",)))
 
 
 @settings(max_examples=50)
