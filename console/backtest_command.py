@@ -66,9 +66,9 @@ def run_backtest(project: Project, options: BacktestOptions) -> int:
         EngineError: the run failed.
     """
     _check_options(options)
-    job = asyncio.run(_prepare(project, options))
-    # Before any thread exists: processes forked later must not inherit half a lock.
+    # Before any thread exists, and early: it gets ready while the options are looked at.
     WorkerPool.start_forkserver()
+    job = asyncio.run(_prepare(project, options))
     outcome = asyncio.run(_run(job))
     if options.report is not None:
         _write_report(outcome, options.report)

@@ -108,9 +108,10 @@ def demo(
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Open the console on a simulated market at 60 times real speed, with live runs trading.
+    """Open the console on a simulated market.
 
-    Needs no network, no keys and no configuration: only --strategies is looked at.
+    It runs at 60 times real speed, with live runs already trading. It needs no network, no keys
+    and no configuration: only --strategies is looked at.
     """
     with reporting() as ending:
         from console.supervisor import open_demo
@@ -148,7 +149,11 @@ def backtest(
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run one backtest and print its statistics and trades."""
+    """Run one backtest and print its statistics and trades.
+
+    --from and --to are instants in UTC, both inclusive; a bare date is its midnight. The status is
+    1 when the run could not be finished, or when the strategy failed at some instant.
+    """
     with reporting() as ending:
         from console.backtest_command import BacktestOptions, run_backtest
 
@@ -174,7 +179,10 @@ def list_components(
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """List what is registered, and from which file. Fails when a file is broken."""
+    """List what is registered, and from which file.
+
+    Fails when a strategy file is broken; the others are listed all the same.
+    """
     with reporting() as ending:
         from console.list_command import run_list
 
@@ -190,7 +198,11 @@ def doctor(
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Check Python, packages, terminal, configuration, strategies, exchanges and paths."""
+    """Check the installation, the configuration and every strategy.
+
+    Looks at Python, packages, terminal, configuration, paths, strategy files and exchanges. Fails
+    when one of them would keep a run from working.
+    """
     with reporting() as ending:
         from console.doctor import run_doctor
 

@@ -45,7 +45,7 @@ class Interface(Protocol):
 
 def open_console(project: Project) -> int:
     """Open the console on a project; returns the exit status."""
-    return _open(HostPlan(project), drain_after_crash=True)
+    return _open(HostPlan(project, state=project.state), drain_after_crash=True)
 
 
 def open_demo(strategies: Path | None) -> int:

@@ -212,7 +212,8 @@ def get_average_price(symbol: str) -> Coroutine[Any, Any, float]:
 async def _get_average_price(context: ExecutionContext, symbol: str) -> float:
     price = context.scope.market.vwap(symbol, context.when)
     if price is None:
-        await context.scope.market.window(symbol, "1m", context.when, 1)
+        market = context.scope.market
+        await market.window(symbol, "1m", context.when, market.vwap_bars)
         price = context.scope.market.vwap(symbol, context.when)
     if price is None:
         raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.core.candles import Source
 from engine.domain.bars import CANDLE_INTERVALS
-from engine.domain.errors import EngineError, NotRegisteredError
+from engine.domain.errors import EngineError, NotRegisteredError, RunError
 from engine.domain.ports import Clock, Exchange, Store
 from engine.domain.schemas import (
     ExchangeSchema,
@@ -21,13 +22,14 @@ from engine.domain.schemas import (
 )
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, RunKey
+from engine.domain.time import MINUTE
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution, every_minute
 from engine.services.bus import Bus
 from engine.services.clock import SystemClock
 from engine.services.loader import LoadedFile, execute
-from engine.services.market import Market
+from engine.services.market import MARKET_SETTINGS, Market
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
 
@@ -80,7 +82,7 @@ class Engine:
         self._store = store if store is not None else _open_store(state)
         self._opened = False
         self._instances: dict[RunKey, Instance] = {}
-        self._markets: dict[str, Market] = {}
+        self._markets: dict[tuple[object, ...], Market] = {}
         self._live_risk: RiskGate | None = None
         self._tokens: list[Token[Engine | None]] = []
         self._closers: list[Callable[[], Any]] = []
@@ -106,6 +108,8 @@ class Engine:
         """End every run where it is, close the bus, the exchanges and the store."""
         for instance in self.instances():
             await instance.cancel()
+        for market in self._markets.values():
+            await market.close()
         await self.bus.close()
         for close in self._closers:
             done = close()
@@ -177,7 +181,9 @@ class Engine:
 
         def make() -> BacktestExecution:
             settings = self.settings
-            market = Market(exchange, settings, self.clock, horizon=frame.end_date + 60_000)
+            market = Market(
+                exchange, settings, self.clock, frame.end_date + MINUTE, self._callback_failed
+            )
             return BacktestExecution(
                 key=key, strategy=strategy, frame=frame, settings=settings, market=market,
                 risk=RiskGate(self.risks, self.bus), bus=self.bus,
@@ -211,10 +217,7 @@ class Engine:
         key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
 
         def make() -> LiveExecution:
-            market = self._markets.get(exchange_name)
-            if market is None:
-                market = Market(exchange, self.settings, self.clock)
-                self._markets[exchange_name] = market
+            market = self._live_market(exchange)
             if self._live_risk is None:
                 self._live_risk = RiskGate(self.risks, self.bus)
             return LiveExecution(
@@ -276,6 +279,22 @@ class Engine:
             blocking = key.mode is Mode.BACKTEST
             found = self._instances[key] = Instance(key, self.bus, make, blocking)
         return found
+
+    def _live_market(self, exchange: ExchangeSchema) -> Market:
+        """The market that live runs with these settings share."""
+        settings = self.settings
+        key = (exchange.name, *(getattr(settings, name) for name in MARKET_SETTINGS))
+        market = self._markets.get(key)
+        if market is None:
+            market = Market(exchange, settings, self.clock, failed=self._callback_failed)
+            self._markets[key] = market
+        return market
+
+    def _callback_failed(self, error: Exception, source: Source) -> None:
+        event = RunError(
+            error, stage="callback", symbol=source.symbol, exchange_name=source.exchange_name
+        )
+        self.bus.publish("error", event)
 
     def _registered(self) -> tuple[tuple[str, str], ...]:
         registries: tuple[Registry[Any], ...] = (

@@ -43,7 +43,7 @@ def get_average_price(symbol: str) -> float:
     context = _context("get_average_price")
     price = context.scope.market.vwap(symbol, context.when)
     if price is None:
-        get_candles(symbol, "1m", 1)
+        get_candles(symbol, "1m", context.scope.market.vwap_bars)
         price = context.scope.market.vwap(symbol, context.when)
     if price is None:
         raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")

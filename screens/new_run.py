@@ -394,9 +394,9 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         symbols = symbol_candidates(self._known_symbols())
         fields["symbol"].hint = choices_note(symbols, "symbol") if symbols else ""
         keys = "{form.previous_choice}{form.next_choice}"
-        fields["start"].hint = spell(self, f"UTC, inclusive; {keys} for presets")
+        fields["start"].hint = spell(self, f"UTC; {keys} presets")
         fields["end"].hint = "" if exchange is None else "UTC, inclusive"
-        fields["interval"].hint = "how often the strategy may be asked"
+        fields["interval"].hint = "step of the frame"
         kinds = {"live": "follows the market from now on", "backtest": "replays history"}
         fields["kind"].hint = kinds[self.kind.value]
         for field in fields.values():

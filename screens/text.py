@@ -7,7 +7,6 @@ characters, escape sequences or wide characters and must not disturb the termina
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import floor, log10
@@ -18,15 +17,13 @@ from rich.cells import cell_len, set_cell_size
 DASH: Final = "-"
 """Stands for a value that does not exist."""
 
-_REPLACED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
 
 @lru_cache(4096)
 def clean(text: str) -> str:
-    """Foreign text as one printable line: control and format characters become spaces."""
-    if text.isascii() and text.isprintable():
+    """Foreign text as one printable line: what is not printable becomes a space."""
+    if text.isprintable():
         return text
-    return "".join(" " if unicodedata.category(char) in _REPLACED else char for char in text)
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def clean_lines(text: str) -> tuple[str, ...]:

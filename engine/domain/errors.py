@@ -118,7 +118,11 @@ class RunError(EngineError):
         self.exchange_name = exchange_name
         self.frame_name = frame_name
         self.when = when
-        text = str(cause) if isinstance(cause, EngineError) else f"{type(cause).__name__}: {cause}"
+        name = type(cause).__name__
+        try:
+            text = str(cause) if isinstance(cause, EngineError) else f"{name}: {cause}"
+        except Exception:
+            text = f"{name} (whose message cannot be shown)"
         super().__init__(text)
 
     @property

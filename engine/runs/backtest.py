@@ -39,6 +39,9 @@ from engine.services.series import BarSeries
 YIELD_SECONDS: Final = 0.020
 """How long an inline backtest may keep the event loop to itself."""
 
+_UNASKED: Final = 1000
+"""Instants that ask nobody after which the loop is yielded to without a look at the clock."""
+
 _NAMESPACE: Final = UUID("6f1c7a52-3f0b-4ad1-9d3f-5a1f0f3f7c11")
 
 
@@ -159,6 +162,7 @@ class BacktestExecution:
         frame, step, end = self.frame, self.frame.step, self.frame.end
         source, gap, quiet = session.source, self._gap, not session.watched()
         first, real, data_end = series.first, series.real.data, series.end
+        unasked = 0
         due = when if session.last_attempt is None else session.last_attempt + gap
         when = frame.at_or_after(when)
         while when <= end:
@@ -168,7 +172,7 @@ class BacktestExecution:
                 if not await self._more(series):
                     self._warn_beyond(when)
                     return when
-                real, data_end = series.real.data, series.end
+                first, real, data_end = series.first, series.real.data, series.end
             index = (when - first) // MINUTE - 1
             if when >= due and index >= 0 and real[index]:
                 due = when + gap
@@ -178,17 +182,21 @@ class BacktestExecution:
                     await session.decide(answer, when, self._prices(series, when))
                     if session.is_holding:
                         self.when = when
+                        if self.stopped:  # by a callback or listener of what was just scheduled
+                            bar = series.bar(series.closed(when) - 1, market_is_vwap=self._at_vwap)
+                            await session.cancel_now(bar, CancelReason.STOPPED)
                         return when
                 if series.first != first:  # the strategy asked for older history
                     first, real = series.first, series.real.data
-            elif not quiet:
-                await session.idle(when, self._prices(series, when).market)
-            elif when < due:
+            elif when < due and quiet:
                 when = frame.at_or_after(due)
                 continue
-            if source.asked_since - self._yielded > YIELD_SECONDS:
+            else:
+                await session.idle(when, self._prices(series, when).market)
+                unasked += 1
+            if source.asked_since - self._yielded > YIELD_SECONDS or unasked >= _UNASKED:
                 await self._breathe(when)
-                quiet = not session.watched()
+                quiet, unasked = not session.watched(), 0
             when += step
         return when
 
@@ -214,13 +222,18 @@ class BacktestExecution:
                 bars = [index]
             else:
                 bars = self._next_bars(session, session.held, series, index)
+            first = series.first
             for at in bars:
-                if at < series.size:
-                    bar = series.bar(at, market_is_vwap=self._at_vwap)
-                    await session.settle(bar)
-                    if self.stopped:
-                        await session.cancel_now(bar, CancelReason.STOPPED)
-                when = series.first + (min(at, series.size - 1) + 1) * MINUTE
+                if at >= series.size:
+                    when = series.end
+                    break
+                bar = series.bar(at, market_is_vwap=self._at_vwap)
+                when = bar.at
+                await session.settle(bar)
+                if self.stopped:
+                    await session.cancel_now(bar, CancelReason.STOPPED)
+                if series.first != first:
+                    break  # a callback loaded older history, so indexes have moved
             index = series.closed(when)
             self.when = when
         return when
@@ -258,6 +271,7 @@ class BacktestExecution:
     async def _breathe(self, when: int) -> None:
         self.when = when
         self._progress(self.frame.index(when))
+        await self._bus.flush()
         await asyncio.sleep(0)
         self._yielded = time.monotonic()
 

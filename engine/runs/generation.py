@@ -24,7 +24,9 @@ from engine.services.context import (
     Scope,
     current_execution,
 )
+from engine.services.isolation import user_error
 
+_NOT_STARTED: Final = object()
 PENDING: Final = object()
 """Returned by `Generator.ask` when the strategy is waiting for something."""
 
@@ -73,7 +75,7 @@ class SignalSource:
         self.calls += 1
         context = ExecutionContext(self._scope, when)
         if self._threaded:
-            self._waiting = (self._in_thread(context), None, context)
+            self._waiting = (self._in_thread(context), _NOT_STARTED, context)
             return PENDING
         self.asked_since = monotonic()
         self.asked_at = when
@@ -94,7 +96,7 @@ class SignalSource:
             current_execution.reset(token)
             self.asked_at = None
         if outcome is not None and inspect.isawaitable(outcome):
-            self._waiting = (_awaited(outcome), None, context)
+            self._waiting = (_awaited(outcome), _NOT_STARTED, context)
             return PENDING
         if monotonic() - self.asked_since > self._limit:
             raise self._overrun(when)
@@ -114,7 +116,7 @@ class SignalSource:
         deadline = asyncio.timeout(self._limit)
         try:
             async with deadline:
-                if first is None:
+                if first is _NOT_STARTED:
                     return await waiting
                 return await _resumed(waiting, first)
         except TimeoutError as error:
@@ -145,14 +147,17 @@ class SignalSource:
             try:
                 value = scope.run(self._ask, self._symbol, from_ms(context.when))
             except BaseException as raised:
-                error = raised
+                error = user_error(raised) or raised
             if not self._scope.loop.is_closed():
                 self._scope.loop.call_soon_threadsafe(finish, value, error)
 
         # A daemon, so that a strategy that never returns cannot keep the process from ending.
         threading.Thread(target=work, name=f"strategy {self._scope.key}", daemon=True).start()
         value = await asyncio.shield(future)
-        return await value if inspect.isawaitable(value) else value
+        if not inspect.isawaitable(value):
+            return value
+        context.scope = self._scope._replace(form="async")
+        return await value
 
     def _overrun(self, when: int) -> StrategyTimeoutError:
         return StrategyTimeoutError(

@@ -47,6 +47,7 @@ from engine.domain.signals import (
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
 from engine.services.context import ExecutionContext, MarketWindow, Scope, execution
+from engine.services.isolation import user_error
 from engine.services.journal import RunJournal
 from engine.services.risk import RiskGate
 
@@ -152,8 +153,8 @@ class Session:
         self.last_attempt = when
         try:
             return self.source.ask(when)
-        except Exception as error:
-            self.report(error, "get_signal", when)
+        except BaseException as raised:
+            self._report_user(raised, "get_signal", when)
             return None
 
     async def attempt(self, when: int, prices: Prices) -> None:
@@ -173,8 +174,8 @@ class Session:
         if answer is PENDING:
             try:
                 answer = await self.source.answer()
-            except Exception as error:
-                self.report(error, "get_signal", when)
+            except BaseException as raised:
+                self._report_user(raised, "get_signal", when)
                 answer = None
         attempt: list[Change] = [AttemptMade(self.key, when)]
         try:
@@ -222,6 +223,12 @@ class Session:
         else:
             with execution(self._context(when)):
                 self._bus.publish("error", event)
+
+    def _report_user(self, raised: BaseException, stage: str, when: int) -> None:
+        error = user_error(raised)
+        if error is None:
+            raise raised
+        self.report(error, stage, when)
 
     # -- transitions ---------------------------------------------------------------------------
 
@@ -420,5 +427,5 @@ class Session:
             outcome = callback(self.key.symbol, *arguments, self._backtest)
             if inspect.isawaitable(outcome):
                 await outcome
-        except Exception as error:
-            self.report(error, "callback", when)
+        except BaseException as raised:
+            self._report_user(raised, "callback", when)

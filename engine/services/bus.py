@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from engine.domain.errors import RunError
 from engine.domain.signals import Action, TickResult
+from engine.services.isolation import user_error
 
 Listener: TypeAlias = Callable[[Any], Any]
 Unsubscribe: TypeAlias = Callable[[], None]
@@ -104,13 +105,27 @@ class Subscription:
         try:
             outcome = context.run(self._listener, payload)
             if inspect.isawaitable(outcome):
-                await asyncio.get_running_loop().create_task(_finish(outcome), context=context)
-        except Exception as error:
+                # Its failure comes back as a value: an exit in a task would end the loop.
+                task = asyncio.get_running_loop().create_task(_finish(outcome), context=context)
+                error = await task
+                if error is not None:
+                    self._bus.listener_failed(self, payload, error)
+        except BaseException as raised:
+            error = user_error(raised)
+            if error is None:
+                raise
             self._bus.listener_failed(self, payload, error)
 
 
-async def _finish(outcome: Any) -> None:
-    await outcome
+async def _finish(outcome: Any) -> Exception | None:
+    try:
+        await outcome
+    except BaseException as raised:
+        error = user_error(raised)
+        if error is None:
+            raise
+        return error
+    return None
 
 
 class Bus:

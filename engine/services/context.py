@@ -43,6 +43,11 @@ class MarketWindow(Protocol):
         """`window` for plain functions that run on the engine's own thread."""
         ...
 
+    @property
+    def vwap_bars(self) -> int:
+        """How many 1m bars VWAP is computed over."""
+        ...
+
     def vwap(self, symbol: str, when: int) -> float | None:
         """VWAP(when) if it is in memory, else None."""
         ...

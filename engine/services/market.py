@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable
 from threading import Thread
 from typing import Any, Final, cast
 
@@ -21,6 +22,7 @@ from engine.domain.ports import CandleRows, Clock
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, minute_text
+from engine.services.isolation import user_error
 from engine.services.series import BarSeries
 
 PAGE: Final = 1000
@@ -28,6 +30,13 @@ PAGE: Final = 1000
 
 WARM_UP_MINUTES: Final = 1440
 """History loaded before a run's first instant; more is loaded when a strategy asks for it."""
+
+MARKET_SETTINGS: Final = (
+    "avg_price_candles_count", "max_gap_minutes", "get_candles_retry_count",
+    "get_candles_retry_delay_ms", "get_candles_price_anomaly_threshold_factor",
+    "get_candles_min_candles_for_median",
+)  # fmt: skip
+"""The settings a market depends on; runs that differ in these cannot share one."""
 
 _MAX_PROBE: Final = 64
 _POLL_FIRST, _POLL_LAST = 250, 2000
@@ -43,10 +52,16 @@ class Market:
         clock: tells what has closed, and times retries and polls.
         horizon: load up to this instant at once when history is needed (a backtest's end); 0
             loads no further than what is asked for.
+        failed: told of callbacks that fail.
     """
 
     def __init__(
-        self, schema: ExchangeSchema, settings: Settings, clock: Clock, horizon: int = 0
+        self,
+        schema: ExchangeSchema,
+        settings: Settings,
+        clock: Clock,
+        horizon: int = 0,
+        failed: Callable[[Exception, Source], None] | None = None,
     ) -> None:
         self.schema = schema
         self.settings = settings
@@ -56,6 +71,7 @@ class Market:
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._polls: dict[str, asyncio.Task[bool]] = {}
         self._resampled: set[str] = set()
+        self._failed = failed or _log_failure
 
     # -- windows ---------------------------------------------------------------------------
 
@@ -79,7 +95,9 @@ class Market:
         found = self.cached_window(symbol, interval, when, limit)
         if found is not None:
             return found
-        since = (when // step - limit) * step
+        # One bar alone cannot tell an exchange that ignores the interval from one that serves it.
+        least = limit if self._serves_surely(interval) else max(limit, 3)
+        since = (when // step - least) * step
         if interval == "1m":
             await self.ensure(symbol, since, when)
             return self._cut(symbol, interval, when, limit)
@@ -115,12 +133,19 @@ class Market:
         coroutine.close()
         return _in_thread(self, symbol, interval, when, limit)
 
+    @property
+    def vwap_bars(self) -> int:
+        """How many 1m bars VWAP is computed over."""
+        return self.settings.avg_price_candles_count
+
     def vwap(self, symbol: str, when: int) -> float | None:
         """VWAP(when), or None while no bar has closed or it is not in memory."""
         series = self._series.get((symbol, "1m"))
         if series is None or when > series.loaded_until:
             return None
         closed = series.closed(when)
+        if closed < self.settings.avg_price_candles_count and not series.at_start:
+            return None  # the window would be cut off by where loading began
         return float(series.vwap[closed - 1]) if closed else None
 
     def minutes(self, symbol: str) -> BarSeries:
@@ -162,15 +187,27 @@ class Market:
         Returns:
             True when the bar arrived in time.
         """
-        series = self._series.get((symbol, "1m"))
-        if series is not None and series.size and series.end >= when:
-            return True
-        task = self._polls.get(symbol)
-        if task is None or task.done():
-            task = asyncio.get_running_loop().create_task(self._poll(symbol, when))
-            self._polls[symbol] = task
-        with self._clock.waiting():
-            return await asyncio.shield(task)
+        while True:
+            series = self._series.get((symbol, "1m"))
+            if series is not None and series.size and series.end >= when:
+                return True
+            task = self._polls.get(symbol)
+            ours = task is None or task.done()
+            if task is None or ours:
+                task = asyncio.get_running_loop().create_task(self._poll(symbol, when))
+                self._polls[symbol] = task
+            with self._clock.waiting():
+                arrived = await asyncio.shield(task)
+            # A poll that was under way may have been for an earlier minute.
+            if arrived or ours or self._clock.now() >= when + MINUTE:
+                return self.minutes(symbol).end >= when
+
+    async def close(self) -> None:
+        """End polls that are under way."""
+        tasks = [task for task in self._polls.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, symbol: str, when: int) -> bool:
         pause = _POLL_FIRST
@@ -305,7 +342,23 @@ class Market:
             # The bar that is still forming is normal in an exchange's answer, and not history.
             keep = stamps + step <= now
             columns = select(columns, keep)
+        await self._call_back(source, since, limit, columns)
         return columns
+
+    async def _call_back(self, source: Source, since: int, limit: int, columns: Columns) -> None:
+        callback = self.schema.callbacks.get("on_candle_data")
+        if callback is None:
+            return
+        try:
+            candles = Candles(columns)
+            done = callback(source.symbol, source.interval, from_ms(since), limit, candles)
+            if inspect.isawaitable(done):
+                await done
+        except BaseException as raised:
+            error = user_error(raised)
+            if error is None:
+                raise
+            self._failed(error, source)
 
     async def _call(self, source: Source, since: int, limit: int) -> CandleRows:
         tries = self.settings.get_candles_retry_count
@@ -316,11 +369,6 @@ class Market:
                 )
                 if inspect.isawaitable(rows):
                     rows = await rows
-                callback = self.schema.callbacks.get("on_candle_data")
-                if callback is not None:
-                    done = callback(source.symbol, source.interval, from_ms(since), limit, rows)
-                    if inspect.isawaitable(done):
-                        await done
                 return rows
             except EngineError:
                 raise
@@ -373,6 +421,10 @@ class Market:
 
     def _lock(self, symbol: str, interval: str) -> asyncio.Lock:
         return self._locks.setdefault((symbol, interval), asyncio.Lock())
+
+
+def _log_failure(error: Exception, source: Source) -> None:
+    _log.warning("%s: on_candle_data failed", source, exc_info=error)
 
 
 def _in_thread(market: Market, symbol: str, interval: str, when: int, limit: int) -> Candles:

@@ -12,6 +12,7 @@ from engine.domain.events import RiskRejection
 from engine.domain.schemas import RiskSchema
 from engine.domain.signals import OpenPosition, RunKey, SignalRow
 from engine.services.bus import Bus
+from engine.services.isolation import user_error
 from engine.services.registry import Registry
 
 _log = logging.getLogger("signaldeck.risk")
@@ -70,7 +71,10 @@ class RiskGate:
                 outcome = rule.validate_(check)
                 if inspect.isawaitable(outcome):
                     await outcome
-            except Exception as error:
+            except BaseException as raised:
+                error = user_error(raised)
+                if error is None:
+                    raise
                 self._bus.publish("validation", error)
                 comment = rule.note or "N/A"
                 self._bus.publish(
@@ -95,7 +99,10 @@ class RiskGate:
             outcome = callback(key.symbol, check)
             if inspect.isawaitable(outcome):
                 await outcome
-        except Exception as error:
+        except BaseException as raised:
+            error = user_error(raised)
+            if error is None:
+                raise
             _log.warning("risk %s: %s failed", profile.name, event, exc_info=error)
             self._bus.publish(
                 "error",

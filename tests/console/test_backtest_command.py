@@ -10,6 +10,7 @@ import pytest
 
 from tests.console.cli_bed import Run, csv_rows, strategy_file
 
+REAL = Path(__file__).parents[3] / "shared" / "data" / "BTCUSDT-1m-2022-01.csv.gz"
 FRAME = ("--from", "2025-07-02", "--to", "2025-07-03T23:59")
 ON_SIMULATED = ("--symbol", "BTCUSDT", "--exchange", "simulated", *FRAME)
 
@@ -41,6 +42,17 @@ def test_the_same_bars_give_the_same_trades_from_file_and_exchange(
         for data in (from_file, result(done.stdout))
     ]
     assert facts[0] == facts[1]
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared market data is not here")
+def test_a_real_month(run: Run) -> None:
+    frame = ("--from", "2022-01-02", "--to", "2022-01-31")
+    arguments = ("--data", str(REAL), "--symbol", "BTCUSDT", *frame, "--json")
+    done = run("backtest", "sma-cross", *arguments)
+    assert done.returncode == 0, done.stderr
+    data = result(done.stdout)
+    assert data["run"]["filled"] == 0 and data["statistics"]["total_trades"] > 10
+    assert all(trade["pnl_percentage"] is not None for trade in data["trades"])
 
 
 def test_text_goes_to_stdout_and_a_report_to_its_folder(run: Run, work: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.cli_bed import COMMAND, environment
+from tests.console.cli_bed import COMMAND, environment, strategy_file
 from tests.console.terminal_bed import Terminal
 
 
@@ -45,6 +45,26 @@ def test_a_request_to_terminate_ends_it_in_good_order(
         terminal.process.send_signal(number)
         assert terminal.status() == 0
         assert "Traceback" not in terminal.text
+
+
+def test_the_console_opens_on_a_project_and_quits(tmp_path: Path) -> None:
+    strategy_file(tmp_path / "strategies", "own", "return None")
+    with open_terminal(tmp_path) as terminal:
+        terminal.until("SIGNALS ONLY - no orders are sent")
+        terminal.press("q")
+        terminal.until("No live run is going on")
+        terminal.press("\x1b[C\r")
+        assert terminal.status() == 0
+
+
+def test_a_backtest_shows_progress_and_stops_in_good_order(tmp_path: Path) -> None:
+    frame = ("--from", "2021-01-01", "--to", "2025-01-01")
+    options = ("--symbol", "BTCUSDT", "--exchange", "simulated", *frame)
+    with open_terminal(tmp_path, "backtest", "rsi-reversion", *options) as terminal:
+        terminal.until(lambda text: re.search(r"rsi-reversion BTCUSDT .* [1-9] ?%", text))
+        terminal.press("\x03")
+        assert terminal.status() == 1
+        assert "stopped before the end" in terminal.text and "Traceback" not in terminal.text
 
 
 def test_a_wrong_key_name_is_said_before_the_console_opens(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""Keeps the failures of user code where they belong: in an ``error`` event, never in the engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.domain.errors import EngineError
+
+
+def user_error(raised: BaseException) -> Exception | None:
+    """What user code raised, as an ordinary exception; None if it has to travel on.
+
+    A strategy may await something that somebody cancelled, or call ``sys.exit``: both would look
+    like the end of the run, or of the program. Our own cancellation and Ctrl-C do travel on.
+    """
+    if isinstance(raised, StopIteration):
+        # Nothing that awaits can be told of this one: futures refuse it.
+        return EngineError("raised StopIteration: a next() without a default found nothing")
+    if isinstance(raised, Exception):
+        return raised
+    if isinstance(raised, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return None
+        return EngineError("was cancelled: a task or future it awaits was cancelled by its owner")
+    if isinstance(raised, SystemExit):
+        return EngineError(f"called exit({raised.code}): user code cannot end the engine")
+    return None
