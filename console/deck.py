@@ -327,13 +327,14 @@ class DeckState:
 
     def _rejected(self, event: RiskRejection) -> FeedEntry | None:
         signal = event.pending_signal
+        said = event.comment if event.comment not in ("", "N/A") else ""
         return self._entry(
             event.key,
             when=event.timestamp,
             action="rejected",
             position=str(signal.position),
             price=event.current_price,
-            detail=event.comment or f"refused by risk profile {event.risk_name}",
+            detail=said or f"refused by risk profile {event.risk_name}",
             signal_id=signal.id,
         )
 

@@ -2,7 +2,7 @@
 
 It starts at a fixed instant of a fixed market, not at today's date. So every demo shows the same
 hours: what somebody reports can be looked up, pictures and tests show what everybody sees, and the
-hours were chosen for signals that come within the first minute and end in every way there is.
+hours were chosen for signals of every kind, from the first second on.
 """
 
 from __future__ import annotations

@@ -141,6 +141,11 @@ def schemas(engine: Engine, plural: str) -> Sequence[Any]:
     return registry.list() if registry is not None else ()
 
 
+def registered(engine: Engine, plural: str) -> tuple[str, ...]:
+    """Names of the components of a kind, in registration order."""
+    return tuple(schema.name for schema in schemas(engine, plural))
+
+
 def _modules(folder: Path) -> list[Path]:
     try:
         found: Iterable[Path] = folder.glob("*.py")
@@ -150,7 +155,14 @@ def _modules(folder: Path) -> list[Path]:
 
 
 def _load(engine: Engine, path: Path) -> StrategyFile:
+    before = {plural: registered(engine, plural) for plural in KINDS}
     loaded = engine.load_file(path)
+    if loaded.error:
+        # Half a file must not trade: what it registered before it failed is taken back.
+        for plural, names in before.items():
+            for name in registered(engine, plural):
+                if name not in names:
+                    getattr(engine, plural).remove(name)
     shipped = path.parent.resolve() == SHIPPED
     taken = _TAKEN.search(loaded.error) if shipped else None
     if taken is not None:

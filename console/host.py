@@ -61,6 +61,9 @@ HEARTBEAT_SECONDS = 1.0
 NOTICES_PER_BEAT = 20
 """Notices handed on with one snapshot; a flood is in the feed anyway."""
 
+FLUSH_SECONDS = 2.0
+"""How long listeners may take over the last events of a drain."""
+
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may keep the interpreter: short, so that a busy engine leaves keys alone."""
 
@@ -68,7 +71,8 @@ BADGE = "SIGNALS ONLY - no orders are sent"
 """What the header says outside of the demo."""
 
 T = TypeVar("T")
-_TOPICS = ("signal_live", "instance", "risk", "data", "error", "exit", "validation")
+# Not "validation": whatever a risk rule raises is its refusal, and comes as "risk" too.
+_TOPICS = ("signal_live", "instance", "risk", "data", "error", "exit")
 _log = logging.getLogger("signaldeck.host")
 
 
@@ -193,7 +197,8 @@ class EngineHost:
         """
         self._closing = True
         if self._thread.ident is None:
-            self._closed.set_result(None)
+            if not self._closed.done():
+                self._closed.set_result(None)
         elif self._ready.done() and not self._ready.exception():
             # A loop that has ended meanwhile has nothing left to close.
             with suppress(RuntimeError):
@@ -339,7 +344,11 @@ class EngineHost:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._dirty.wait(), HEARTBEAT_SECONDS)
             self._dirty.clear()
-            self._publish()
+            try:
+                self._publish()
+            except Exception:
+                # Runs go on without being drawn; the header shows a late heartbeat meanwhile.
+                _log.exception("no snapshot could be made")
             await asyncio.sleep(BEAT_SECONDS)
 
     def _publish(self) -> None:
@@ -432,6 +441,9 @@ class EngineHost:
         for instance in running:
             instance.stop()
         await asyncio.gather(*(instance.wait() for instance in running), return_exceptions=True)
+        # The last closes are still on their way to the snapshot; a stuck listener must not hold up.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._engine.bus.flush(), FLUSH_SECONDS)
         self._end.set()
 
 

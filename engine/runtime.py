@@ -222,7 +222,7 @@ class Engine:
                 self._live_risk = RiskGate(self.risks, self.bus)
             return LiveExecution(
                 key=key, strategy=strategy, settings=self.settings, market=market,
-                risk=self._live_risk, bus=self.bus, clock=self.clock, commit=self._store.commit,
+                risk=self._live_risk, bus=self.bus, clock=self.clock, store=self._store,
                 instants=instants or every_minute,
             )  # fmt: skip
 

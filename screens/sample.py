@@ -116,7 +116,7 @@ def feed(amount: int = 60, newest: int = 60) -> tuple[FeedEntry, ...]:
         entries.append(
             FeedEntry(
                 number,
-                NOW - 5_000 - (newest - number) * 7 * _MINUTE,
+                NOW - 5_000 - (60 - number) * 7 * _MINUTE,
                 action,
                 "live",
                 symbol,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from engine.domain.events import Partial
+from engine.domain.events import Partial, RiskRejection
 from engine.domain.signals import (
     Cancelled,
     Closed,
@@ -63,31 +63,187 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
-class Journaled:
-    """An event that must be delivered even if the process dies right after the commit."""
+class ErrorNote:
+    """An error event as the journal keeps it."""
 
     key: RunKey
-    event: Scheduled | Opened | Closed | Cancelled | Partial
+    when: int
+    stage: str
+    message: str
 
 
-Change: TypeAlias = HeldChanged | AttemptMade | Settled | Reserved | Released | Journaled
+JournalEvent: TypeAlias = (
+    Scheduled | Opened | Closed | Cancelled | Partial | RiskRejection | ErrorNote
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """An event of a run, kept for good.
+
+    Attributes:
+        deliver: the event is part of a transition, and has to reach listeners even when the process
+            dies right after the commit; `engine.domain.ports.Store.delivered` says that it did.
+    """
+
+    key: RunKey
+    event: JournalEvent
+    deliver: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """How a run was started, and how it stands.
+
+    Attributes:
+        status: ``running | stopping | done | failed``.
+        settings: the settings it runs with.
+        risk_names: the profiles it holds slots in.
+        strategy_file, strategy_hash: where the strategy came from, "" when from code.
+        session: 1 for the first start, one more for each start after an end.
+        started_at: instant of the session's start, ms UTC.
+        error: what ended it, "" otherwise.
+    """
+
+    status: str
+    settings: Mapping[str, Any]
+    risk_names: tuple[str, ...]
+    strategy_file: str
+    strategy_hash: str
+    session: int
+    started_at: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSaved:
+    """A run was started, stopped, resumed, or ended."""
+
+    key: RunKey
+    record: InstanceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceForgotten:
+    """A run that holds nothing is removed; its journal stays."""
+
+    key: RunKey
+
+
+@dataclass(frozen=True, slots=True)
+class CommandNoted:
+    """An operator's command: ``origin`` is where it came from (``console``, ``cli``, ``api``)."""
+
+    when: int
+    origin: str
+    command: str
+    target: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedSaved:
+    """A finished backtest or walker, for the console's lists.
+
+    Attributes:
+        kind: ``backtest`` or ``walker``.
+        run_id: unique.
+        summary: small JSON-able facts for the list.
+        payload: the whole outcome, opaque to the store.
+    """
+
+    kind: str
+    run_id: str
+    when: int
+    summary: Mapping[str, Any]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MetaSaved:
+    """A named value that belongs to the state file (a simulated clock, a seed, a layout)."""
+
+    name: str
+    value: str
+
+
+Change: TypeAlias = (
+    HeldChanged
+    | AttemptMade
+    | Settled
+    | Reserved
+    | Released
+    | Journaled
+    | InstanceSaved
+    | InstanceForgotten
+    | CommandNoted
+    | FinishedSaved
+    | MetaSaved
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What is stored of one run."""
+    """What is stored of one run.
+
+    Attributes:
+        trades, cancelled: the closed and cancelled results of its present session, oldest first.
+    """
 
     held: ScheduledSignal | OpenPosition | None = None
     last_attempt: int | None = None
     settled_until: int | None = None
+    instance: InstanceRecord | None = None
+    trades: tuple[Closed, ...] = ()
+    cancelled: tuple[Cancelled, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEvent:
+    """A journal entry with its number; numbers grow and never repeat."""
+
+    number: int
+    key: RunKey
+    event: JournalEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A stored row that could not be understood and was set aside."""
+
+    table: str
+    row: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """Everything a store keeps, as loaded at start-up."""
+    """Everything a store keeps, as loaded at start-up.
+
+    Attributes:
+        undelivered: committed events nobody has heard of yet, oldest first.
+        recent: the newest journal entries (bounded), oldest first.
+        finished: the newest finished backtests and walkers (bounded), oldest first.
+        quarantined: what was set aside while loading.
+    """
 
     runs: Mapping[RunKey, RunState] = field(default_factory=dict[RunKey, RunState])
     reservations: Mapping[tuple[str, RunKey], OpenPosition] = field(
         default_factory=dict[tuple[str, RunKey], OpenPosition]
     )
-    journal: tuple[Journaled, ...] = ()
+    undelivered: tuple[NumberedEvent, ...] = ()
+    recent: tuple[NumberedEvent, ...] = ()
+    finished: tuple[FinishedSaved, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict[str, str])
+    quarantined: tuple[Quarantined, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where a run stands, for readers of the state file; may lag, and may be lost."""
+
+    key: RunKey
+    when: int
+    last_price: float | None
+    pnl_percent: float | None
+    heartbeat: int

@@ -81,6 +81,10 @@ class RunStateError(EngineError):
     """A run was asked for something its present state does not allow."""
 
 
+class StateError(EngineError):
+    """The state file is owned by another process, damaged, full, or cannot be written."""
+
+
 class WorkerError(EngineError):
     """A worker process died, was killed, or reported a failure of its run."""
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from engine.domain.bars import Candle, Candles
-from engine.domain.changes import Change, StoredState
+from engine.domain.changes import Change, StoredState, Telemetry
 
 CandleRows: TypeAlias = Candles | Sequence[Candle | Sequence[float] | Mapping[str, Any]]
 """What an exchange may return: `Candles`, or rows as `Candle`, ``[ms, o, h, l, c, v]``, mapping."""
@@ -75,20 +75,41 @@ class Clock(Protocol):
 
 
 class Store(Protocol):
-    """Where live state is kept. Each `commit` is one transaction: all of it or nothing."""
+    """Where live state is kept; one process owns it from `open` to `close`."""
 
     async def open(self) -> None:
-        """Make the store ready for use."""
+        """Take ownership and make the store ready.
+
+        Raises:
+            StateError: another process owns it, or it cannot be used; the message says what to do.
+        """
         ...
 
     async def load(self) -> StoredState:
-        """Everything kept."""
+        """Everything kept; what cannot be understood is quarantined and named."""
         ...
 
-    async def commit(self, changes: Sequence[Change]) -> None:
-        """Apply changes in order, all or none; when this returns they are durable."""
+    async def commit(self, changes: Sequence[Change]) -> tuple[int, ...]:
+        """Apply changes in order as one transaction, all or none; durable when this returns.
+
+        Once begun it is finished even if the caller is cancelled.
+
+        Returns:
+            The journal numbers of the `Journaled` changes, in order.
+
+        Raises:
+            StateError: nothing was changed.
+        """
+        ...
+
+    def delivered(self, numbers: Sequence[int]) -> None:
+        """Note, some time soon, that listeners have heard of these journal entries."""
+        ...
+
+    def telemetry(self, rows: Sequence[Telemetry]) -> None:
+        """Note, some time soon, where runs stand; cheap, and the newest row of a run wins."""
         ...
 
     async def close(self) -> None:
-        """Finish pending work and release the file."""
+        """Finish pending work, release ownership and the file."""
         ...

@@ -10,12 +10,12 @@ from uuid import uuid4
 from engine.core.validation import Prices
 from engine.domain.bars import interval_ms
 from engine.domain.events import DataStatus, Performance
-from engine.domain.ports import Clock
+from engine.domain.ports import Clock, Store
 from engine.domain.schemas import StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import CancelReason, OpenPosition, RunKey, ScheduledSignal
 from engine.domain.time import MINUTE
-from engine.runs.session import Commit, Session, Sink
+from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
 from engine.services.journal import RunJournal
 from engine.services.market import Market
@@ -40,7 +40,7 @@ class LiveExecution:
         risk: the gate shared by all live runs.
         bus: where events go.
         clock: what ``now`` is.
-        commit: makes transitions durable.
+        store: makes transitions durable.
         instants: which whole minutes are decision instants.
         held: what an earlier process left behind.
         last_attempt: when an earlier process asked last, ms UTC.
@@ -61,7 +61,7 @@ class LiveExecution:
         risk: RiskGate,
         bus: Bus,
         clock: Clock,
-        commit: Commit,
+        store: Store,
         instants: Callable[[int], bool] = every_minute,
         held: ScheduledSignal | OpenPosition | None = None,
         last_attempt: int | None = None,
@@ -80,7 +80,7 @@ class LiveExecution:
         self._risk = risk
         self._bus = bus
         self._clock = clock
-        self._commit = commit
+        self._store = store
         self._instants = instants
         self._held = held
         self._last_attempt = last_attempt
@@ -100,7 +100,7 @@ class LiveExecution:
         """Tick every minute until stopped and flat."""
         session = Session(
             key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
-            risk=self._risk, bus=self._bus, next_id=_uuid4, commit=self._commit, sink=sink,
+            risk=self._risk, bus=self._bus, next_id=_uuid4, store=self._store, sink=sink,
         )  # fmt: skip
         session.held, session.last_attempt = self._held, self._last_attempt
         self.session = session

@@ -26,6 +26,7 @@ from engine.domain.changes import (
 )
 from engine.domain.errors import RunError
 from engine.domain.events import Partial
+from engine.domain.ports import Store
 from engine.domain.schemas import StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import (
@@ -51,7 +52,6 @@ from engine.services.isolation import user_error
 from engine.services.journal import RunJournal
 from engine.services.risk import RiskGate
 
-Commit: TypeAlias = Callable[[Sequence[Change]], Awaitable[None]]
 Sink: TypeAlias = Callable[[TickResult], Awaitable[None]]
 
 _TICK_CALLBACKS = frozenset(
@@ -71,7 +71,7 @@ class Session:
         risk: the gate shared with other runs of the same mode.
         bus: where events go.
         next_id: makes a signal's id from the instant it was accepted at.
-        commit: makes changes durable before anybody hears of them; None in a backtest.
+        store: makes changes durable before anybody hears of them; None in a backtest.
         sink: is awaited with every opened, closed, cancelled and scheduled result.
     """
 
@@ -85,7 +85,7 @@ class Session:
         risk: RiskGate,
         bus: Bus,
         next_id: Callable[[int], str],
-        commit: Commit | None = None,
+        store: Store | None = None,
         sink: Sink | None = None,
     ) -> None:
         self.key = key
@@ -98,7 +98,7 @@ class Session:
         self._risk_names = strategy.risk_names
         self._bus = bus
         self._next_id = next_id
-        self._commit = commit
+        self._store = store
         self._sink = sink
         loop = asyncio.get_running_loop()
         self._scope = Scope(key, market, loop)
@@ -240,11 +240,13 @@ class Session:
             return
         held = ScheduledSignal(row)
         result = Scheduled(self.key, when, market, row)
-        await self._durably([*attempt, HeldChanged(self.key, held), Journaled(self.key, result)])
+        numbers = await self._durably(
+            [*attempt, HeldChanged(self.key, held), Journaled(self.key, result)]
+        )
         self.held = held
         with execution(self._context(when)):
             await self._call("on_schedule", when, row, market)
-        await self._announce(result)
+        await self._announce(result, numbers)
 
     async def _open_at_market(
         self, row: SignalRow, when: int, market: float, attempt: list[Change]
@@ -259,9 +261,9 @@ class Session:
         row = position.row
         result = Opened(self.key, when, row.price_open, row)
         changes = [*extra, *self._opening(position, result)]
-        await self._durably(changes, on_failure=self._release)
+        numbers = await self._durably(changes, on_failure=self._release)
         self.held = position
-        await self._announce_opened(result)
+        await self._announce_opened(result, numbers)
 
     async def _activate(self, held: ScheduledSignal, bar: BarClose, entry: EntryReached) -> None:
         position = lifecycle.activated(held, entry.price, bar.at)
@@ -280,16 +282,16 @@ class Session:
             Journaled(self.key, closed),
             HeldChanged(self.key, None),
         ]
-        await self._durably(changes, on_failure=self._release)
+        numbers = await self._durably(changes, on_failure=self._release)
         self.held = position
-        await self._announce_opened(opened)
+        await self._announce_opened(opened, numbers[:1])
         self._release()
         self.held = None
-        await self._announce_closed(closed)
+        await self._announce_closed(closed, numbers[1:])
 
     async def _close(self, held: OpenPosition, bar: BarClose, exit_: Exit) -> None:
         result = self._closed(held.row, bar.at, exit_)
-        await self._durably(
+        numbers = await self._durably(
             [
                 HeldChanged(self.key, None),
                 *(Released(name, self.key) for name in self._risk_names),
@@ -298,16 +300,16 @@ class Session:
         )
         self._release()
         self.held = None
-        await self._announce_closed(result)
+        await self._announce_closed(result, numbers)
 
     async def _cancel(self, held: ScheduledSignal, bar: BarClose, reason: CancelReason) -> None:
         result = Cancelled(self.key, bar.at, bar.market, held.row, reason, bar.at)
-        await self._durably([HeldChanged(self.key, None), Journaled(self.key, result)])
+        numbers = await self._durably([HeldChanged(self.key, None), Journaled(self.key, result)])
         self.held = None
         self.journal.cancelled.append(result)
         with execution(self._context(bar.at)):
             await self._call("on_cancel", bar.at, held.row, bar.market)
-        await self._announce(result)
+        await self._announce(result, numbers)
 
     async def _progress(self, held: OpenPosition, bar: BarClose, made: Progress) -> None:
         row = held.row
@@ -315,11 +317,12 @@ class Session:
             events = [self._partial(row, bar, side, level) for side, level in made.reached]
             position = lifecycle.advanced(held, made.reached)
             journaled = [Journaled(self.key, event) for event in events]
-            await self._durably([HeldChanged(self.key, position), *journaled])
+            numbers = await self._durably([HeldChanged(self.key, position), *journaled])
             self.held = position
             with execution(self._context(bar.at)):
                 for event in events:
                     self._bus.publish(f"partial_{event.side}", event)
+            self._delivered(numbers)
         for name, percent in (
             ("on_partial_profit", made.percent_tp),
             ("on_partial_loss", made.percent_sl),
@@ -352,15 +355,20 @@ class Session:
 
     async def _durably(
         self, changes: Sequence[Change], on_failure: Callable[[], None] | None = None
-    ) -> None:
-        if self._commit is None:
-            return
+    ) -> tuple[int, ...]:
+        """Commit; the journal numbers of what must now be delivered."""
+        if self._store is None:
+            return ()
         try:
-            await self._commit(changes)
+            return await self._store.commit(changes)
         except BaseException:
             if on_failure is not None:
                 on_failure()
             raise
+
+    def _delivered(self, numbers: tuple[int, ...]) -> None:
+        if self._store is not None and numbers:
+            self._store.delivered(numbers)
 
     def _opening(self, position: OpenPosition, result: Opened) -> list[Change]:
         return [
@@ -382,25 +390,26 @@ class Session:
             self._backtest, bar.at,
         )  # fmt: skip
 
-    async def _announce_opened(self, result: Opened) -> None:
+    async def _announce_opened(self, result: Opened, numbers: tuple[int, ...]) -> None:
         with execution(self._context(result.when)):
             await self._call("on_write", result.when, result.signal)
             await self._call("on_open", result.when, result.signal, result.current_price)
-        await self._announce(result)
+        await self._announce(result, numbers)
 
-    async def _announce_closed(self, result: Closed) -> None:
+    async def _announce_closed(self, result: Closed, numbers: tuple[int, ...]) -> None:
         self.journal.trades.append(result)
         with execution(self._context(result.when)):
             await self._call("on_close", result.when, result.signal, result.current_price)
             await self._call("on_write", result.when, None)
-        await self._announce(result)
+        await self._announce(result, numbers)
 
-    async def _announce(self, result: TickResult) -> None:
+    async def _announce(self, result: TickResult, numbers: tuple[int, ...]) -> None:
         """Callbacks, events and the run's consumer hear of a transition, in this order."""
         with execution(self._context(result.when)):
             await self._call("on_tick", result.when, result)
             self._bus.publish_result(self._topic, result)
             self._bus.publish_result("signal", result)
+        self._delivered(numbers)
         if self._backtest:
             await self._bus.flush()
         if self._sink is not None:

@@ -168,6 +168,28 @@ def test_a_strategy_that_does_not_come_back_is_shown_stuck_and_left_behind(
         assert "asleep" in shot.feed[0].detail and "stuck" in shot.instances[0].flags
 
 
+def test_a_refusal_by_risk_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "refused.py").write_text(
+        "from engine import Signal, add_risk, add_strategy\n"
+        "def never(check):\n"
+        "    raise ValueError('never')\n"
+        'add_risk(risk_name="closed", validations=[{"validate": never, "note": "closed today"}])\n'
+        '@add_strategy(strategy_name="refused", interval="1m", risk_name="closed")\n'
+        "def refused(symbol, when):\n"
+        f"    {ALWAYS}\n"
+    )
+    with running(plan_with(tmp_path, **WIDE)) as watch:
+        watch.host.start_run(live("refused")).result(TIMEOUT)
+        shot = watch.until(lambda s: s.feed_total)
+        assert {(entry.action, entry.detail) for entry in shot.feed} == {
+            ("rejected", "closed today")
+        }
+        assert shot.header.errors == 0
+        watch.host.start_run(past("refused")).result(TIMEOUT)
+        done = watch.until(lambda s: s.backtests[0].status == "done").backtests[0].outcome
+        assert done is not None and done.counts.rejections > 0 and done.counts.errors == 0
+
+
 def test_events_come_at_most_five_times_a_second_and_alive_at_least_once(tmp_path: Path) -> None:
     with running(demo_plan(speed=FAST)) as watch:
         first = len(watch.events)
@@ -235,5 +257,6 @@ def test_a_host_that_was_never_started_closes_at_once() -> None:
     host = EngineHost(demo_plan())
     assert host.snapshot.instances == ()
     host.begin_shutdown(drain=True).result(0)
+    host.begin_shutdown(drain=False).result(0)
     with pytest.raises(RunStateError):
         host.start_run(live("breakout")).result(0)

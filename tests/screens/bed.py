@@ -11,6 +11,7 @@ from textual.widget import Widget
 from console.app import SignaldeckApp
 from console.views import DeckSnapshot
 from screens.sample import SampleHost, frozen_clock
+from screens.widgets.key_bar import KeyBar
 
 SMALL = (80, 24)
 LARGE = (160, 48)
@@ -37,6 +38,11 @@ async def console(
 def lines(widget: Widget) -> list[str]:
     """What a Line-API widget shows, line by line, without blanks at the right."""
     return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
+
+
+def greyed(app: SignaldeckApp) -> set[str]:
+    """Ids of the keys that the footer shows but that cannot act."""
+    return {item.id for item in app.screen.query_one(KeyBar).items if not item.enabled}
 
 
 def toasts(app: SignaldeckApp) -> str:

@@ -1,60 +1,126 @@
-"""A store that keeps live state for as long as the process lives; for tests and backtests."""
+"""A store that keeps live state for as long as the process lives; for tests and embedding."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.domain.changes import (
     AttemptMade,
     Change,
+    CommandNoted,
+    FinishedSaved,
     HeldChanged,
+    InstanceForgotten,
+    InstanceSaved,
     Journaled,
+    MetaSaved,
+    NumberedEvent,
     Released,
     Reserved,
     RunState,
+    Settled,
     StoredState,
+    Telemetry,
 )
-from engine.domain.signals import OpenPosition, RunKey
+from engine.domain.signals import Cancelled, Closed, OpenPosition, RunKey
 
-_JOURNAL_KEPT = 10_000
+_RECENT_KEPT = 2_000
+_FINISHED_KEPT = 200
 
 
 class MemoryStore:
-    """Fulfils `engine.domain.ports.Store` without a file. The journal is bounded."""
+    """Fulfils `engine.domain.ports.Store` without a file; lists of events are bounded."""
 
     def __init__(self) -> None:
         self._runs: dict[RunKey, RunState] = {}
         self._reservations: dict[tuple[str, RunKey], OpenPosition] = {}
-        self._journal: list[Journaled] = []
+        self._number = 0
+        self._undelivered: dict[int, NumberedEvent] = {}
+        self._recent: deque[NumberedEvent] = deque(maxlen=_RECENT_KEPT)
+        self._finished: deque[FinishedSaved] = deque(maxlen=_FINISHED_KEPT)
+        self._commands: deque[CommandNoted] = deque(maxlen=_RECENT_KEPT)
+        self._meta: dict[str, str] = {}
+        self._telemetry: dict[RunKey, Telemetry] = {}
 
     async def open(self) -> None:
         """Nothing to open."""
 
     async def load(self) -> StoredState:
         """A copy of everything kept."""
-        return StoredState(dict(self._runs), dict(self._reservations), tuple(self._journal))
+        return StoredState(
+            runs=dict(self._runs),
+            reservations=dict(self._reservations),
+            undelivered=tuple(self._undelivered.values()),
+            recent=tuple(self._recent),
+            finished=tuple(self._finished),
+            meta=dict(self._meta),
+        )
 
-    async def commit(self, changes: Sequence[Change]) -> None:
+    async def commit(self, changes: Sequence[Change]) -> tuple[int, ...]:
         """Apply all changes; no failure is possible half-way."""
-        for change in changes:
-            if isinstance(change, Journaled):
-                self._journal.append(change)
-                if len(self._journal) > 2 * _JOURNAL_KEPT:
-                    del self._journal[:-_JOURNAL_KEPT]
-            elif isinstance(change, Reserved):
-                self._reservations[change.risk_name, change.key] = change.held
-            elif isinstance(change, Released):
-                self._reservations.pop((change.risk_name, change.key), None)
-            else:
-                state = self._runs.get(change.key, RunState())
-                if isinstance(change, HeldChanged):
-                    state = replace(state, held=change.held)
-                elif isinstance(change, AttemptMade):
-                    state = replace(state, last_attempt=change.when)
-                else:
-                    state = replace(state, settled_until=change.until)
-                self._runs[change.key] = state
+        return tuple(number for number in map(self._apply, changes) if number is not None)
+
+    def delivered(self, numbers: Sequence[int]) -> None:
+        """Forget that these have to be delivered."""
+        for number in numbers:
+            self._undelivered.pop(number, None)
+
+    def telemetry(self, rows: Sequence[Telemetry]) -> None:
+        """Keep the newest row of each run."""
+        for row in rows:
+            self._telemetry[row.key] = row
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    def _apply(self, change: Change) -> int | None:
+        match change:
+            case Journaled():
+                return self._journal(change)
+            case Reserved():
+                self._reservations[change.risk_name, change.key] = change.held
+            case Released():
+                self._reservations.pop((change.risk_name, change.key), None)
+            case InstanceForgotten():
+                self._runs.pop(change.key, None)
+            case CommandNoted():
+                self._commands.append(change)
+            case FinishedSaved():
+                self._finished.append(change)
+            case MetaSaved():
+                self._meta[change.name] = change.value
+            case _:
+                self._runs[change.key] = _updated(self._runs.get(change.key, RunState()), change)
+        return None
+
+    def _journal(self, change: Journaled) -> int:
+        self._number += 1
+        entry = NumberedEvent(self._number, change.key, change.event)
+        self._recent.append(entry)
+        if change.deliver:
+            self._undelivered[entry.number] = entry
+        state = self._runs.get(change.key, RunState())
+        if isinstance(change.event, Closed):
+            self._runs[change.key] = replace(state, trades=(*state.trades, change.event))
+        elif isinstance(change.event, Cancelled):
+            self._runs[change.key] = replace(state, cancelled=(*state.cancelled, change.event))
+        return entry.number
+
+
+def _updated(
+    state: RunState, change: HeldChanged | AttemptMade | Settled | InstanceSaved
+) -> RunState:
+    match change:
+        case HeldChanged():
+            return replace(state, held=change.held)
+        case AttemptMade():
+            return replace(state, last_attempt=change.when)
+        case Settled():
+            return replace(state, settled_until=change.until)
+        case InstanceSaved():
+            before = state.instance.session if state.instance is not None else 0
+            if change.record.session != before:
+                state = replace(state, trades=(), cancelled=())
+            return replace(state, instance=change.record)
