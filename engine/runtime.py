@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.core.candles import Source
 from engine.domain.bars import CANDLE_INTERVALS
+from engine.domain.changes import InstanceRecord, RunState
 from engine.domain.errors import EngineError, NotRegisteredError, RunError
 from engine.domain.ports import Clock, Exchange, Store
 from engine.domain.schemas import (
@@ -84,6 +85,7 @@ class Engine:
         self._instances: dict[RunKey, Instance] = {}
         self._markets: dict[tuple[object, ...], Market] = {}
         self._live_risk: RiskGate | None = None
+        self._sessions: dict[RunKey, int] = {}
         self._tokens: list[Token[Engine | None]] = []
         self._closers: list[Callable[[], Any]] = []
 
@@ -217,13 +219,9 @@ class Engine:
         key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
 
         def make() -> LiveExecution:
-            market = self._live_market(exchange)
-            if self._live_risk is None:
-                self._live_risk = RiskGate(self.risks, self.bus)
-            return LiveExecution(
-                key=key, strategy=strategy, settings=self.settings, market=market,
-                risk=self._live_risk, bus=self.bus, clock=self.clock, store=self._store,
-                instants=instants or every_minute,
+            return self._live_execution(
+                key, strategy, exchange, self.settings, self._new_record(key, strategy), None,
+                instants,
             )  # fmt: skip
 
         return self._instance(key, make)
@@ -280,9 +278,56 @@ class Engine:
             found = self._instances[key] = Instance(key, self.bus, make, blocking)
         return found
 
-    def _live_market(self, exchange: ExchangeSchema) -> Market:
+    def _live_execution(
+        self,
+        key: RunKey,
+        strategy: StrategySchema,
+        exchange: ExchangeSchema,
+        settings: Settings,
+        record: InstanceRecord,
+        resumed: RunState | None,
+        instants: Callable[[int], bool] | None = None,
+    ) -> LiveExecution:
+        return LiveExecution(
+            key=key,
+            strategy=strategy,
+            settings=settings,
+            market=self._live_market(exchange, settings),
+            risk=self._live_gate(),
+            bus=self.bus,
+            clock=self.clock,
+            store=self._store,
+            record=record,
+            instants=instants or every_minute,
+            resumed=resumed,
+        )
+
+    def _live_gate(self) -> RiskGate:
+        if self._live_risk is None:
+            self._live_risk = RiskGate(self.risks, self.bus)
+        return self._live_risk
+
+    def _new_record(self, key: RunKey, strategy: StrategySchema) -> InstanceRecord:
+        self._sessions[key] = self._sessions.get(key, 0) + 1
+        file = self._file_of(strategy.name)
+        return InstanceRecord(
+            status="running",
+            settings=self.settings.model_dump(),
+            risk_names=strategy.risk_names,
+            strategy_file=str(file.path) if file is not None else "",
+            strategy_hash=file.sha256 if file is not None else "",
+            session=self._sessions[key],
+            started_at=self.clock.now(),
+        )
+
+    def _file_of(self, strategy_name: str) -> LoadedFile | None:
+        for file in self.files:
+            if strategy_name in file.names("strategy"):
+                return file
+        return None
+
+    def _live_market(self, exchange: ExchangeSchema, settings: Settings) -> Market:
         """The market that live runs with these settings share."""
-        settings = self.settings
         key = (exchange.name, *(getattr(settings, name) for name in MARKET_SETTINGS))
         market = self._markets.get(key)
         if market is None:

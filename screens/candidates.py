@@ -51,7 +51,7 @@ def exchange_candidates(catalog: Catalog, kind: str) -> tuple[Candidate, ...]:
         Candidate(
             clean(item.name),
             clean(_exchange_note(item)),
-            "recorded bars only, no live run" if kind == "live" and not item.live else "",
+            "recorded bars only" if kind == "live" and not item.live else "",
             (("exchange_name", item.name),),
         )
         for item in catalog.exchanges
@@ -87,13 +87,12 @@ def date_presets(history: tuple[int, int] | None, now: int) -> tuple[Candidate, 
     first = None
     if history is not None:
         first, end = history[0], min(history[1], now) if history[1] < end else end
-    of_history = " of history" if history is not None and end < now - now % DAY else ""
     presets: list[Candidate] = []
     for days in PRESET_DAYS:
         start = end - days * DAY
         if first is not None and start < first:
             continue
-        presets.append(_preset(f"last {days} days{of_history}", start, end))
+        presets.append(_preset(f"last {days} days", start, end))
     if first is not None:
         presets.append(_preset("whole history", first, end))
     return tuple(presets)

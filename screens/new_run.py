@@ -92,6 +92,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self._symbols: dict[str, tuple[str, ...]] = {}
         self._field = "kind"
         self._starting = False
+        self._refused = ""
+        self._failure = ""
         self._check_timer: Timer | None = None
 
     # Building
@@ -295,6 +297,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             return
         self._starting = True
         self._complete()
+        self._failure = ""
         self._say("starting ...")
         self._start(self.request())
 
@@ -319,6 +322,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self._show_hints()
 
     def _check_soon(self) -> None:
+        self._refused = self._failure = ""
         if self._check_timer is not None:
             self._check_timer.stop()
         self._check_timer = self.set_timer(CHECK_DELAY, self._check)
@@ -345,7 +349,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             run_id = await asyncio.wrap_future(host.start_run(request))
         except Exception as error:
             # Whatever it is, the operator reads it here and can change the form.
-            self._say(f"not started: {clean(str(error))}", wrong=True)
+            self._failure = f"not started: {clean(str(error))}"
+            self._show_status()
             return
         finally:
             self._starting = False
@@ -355,8 +360,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
     def _refuse(self, problems: tuple[FieldError, ...]) -> None:
         for field in self.fields.values():
             field.touched = True
+        self._refused = f"not started, {many(len(problems), 'problem')}: "
         self._show_problems(problems)
-        self._say(f"not started: {many(len(problems), 'problem')}", wrong=True)
         for name, field in self.fields.items():
             if any(problem.field == name for problem in problems):
                 field.control.focus()
@@ -374,6 +379,9 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     def _show_status(self, other: str = "") -> None:
         """The whole message of the field with the focus, which may be cut below the input."""
+        if self._failure:
+            self._say(self._failure, wrong=True)
+            return
         field = self.fields[self._field]
         text = other or (field.error if field.touched else "")
         if not text and self._field == "strategy_name":
@@ -381,7 +389,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             text = clean(f"broken file: {broken[0]}") if broken else ""
             self._say(text)
             return
-        self._say(text, wrong=bool(text))
+        self._say(self._refused + text if text else "", wrong=bool(text))
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
         self.status.update(Content.styled(text, "$error" if wrong else "$text-muted"))

@@ -60,6 +60,7 @@ class Partial:
     level: int
     backtest: bool
     timestamp: int
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,10 @@ class PnL:
 
 
 class _Result:
-    """The names every tick result answers to, taken from its run's key."""
+    """The names every tick result answers to, taken from its run's key.
+
+    ``replayed`` marks a transition that was committed before a crash and is published after it.
+    """
 
     __slots__ = ()
     key: RunKey
@@ -205,6 +208,7 @@ class Scheduled(_Result):
     when: int
     current_price: float
     signal: SignalRow
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,7 @@ class Opened(_Result):
     when: int
     current_price: float
     signal: SignalRow
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +258,7 @@ class Closed(_Result):
     pnl: PnL
     ambiguous: bool = False
     swept: bool = False
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +273,7 @@ class Cancelled(_Result):
     cancel_reason: CancelReason
     close_timestamp: int
     pnl: None = field(default=None)
+    replayed: bool = False
 
 
 TickResult: TypeAlias = Idle | Scheduled | Opened | Active | Closed | Cancelled

@@ -124,6 +124,8 @@ class BacktestExecution:
         frame = self.frame
         since = frame.start - (WARM_UP_MINUTES + self.settings.avg_price_candles_count) * MINUTE
         series = await self.market.ensure(self.key.symbol, since, frame.end + MINUTE)
+        while series.end <= frame.start and await self._more(series):
+            pass  # the frame may begin inside a hole that is short enough to be filled
         if series.end <= frame.start or series.first > frame.end:
             raise EngineError(
                 f"{self.key.symbol} on {self.key.exchange_name!r} has candles from "

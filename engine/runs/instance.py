@@ -171,6 +171,12 @@ class Instance:
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
+            self._ended_unbegun()
+
+    def _ended_unbegun(self) -> None:
+        if self.is_running:  # cancelled before its first step, so nothing in it could say so
+            self._stopped = True
+            self._become(DONE)
 
     async def results(self, accepts: Callable[[TickResult], bool]) -> AsyncIterator[TickResult]:
         """Start, and iterate over the accepted results; leaving the iteration cancels the run.
@@ -203,6 +209,7 @@ class Instance:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+                self._ended_unbegun()
 
     async def _run(self, execution: Execution, sink: Sink | None) -> None:
         self._failure = None

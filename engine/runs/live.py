@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
 from uuid import uuid4
 
+from engine.core.lifecycle import BarClose
 from engine.core.validation import Prices
 from engine.domain.bars import interval_ms
+from engine.domain.changes import InstanceRecord, InstanceSaved, RunState
 from engine.domain.events import DataStatus, Performance
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import StrategySchema
 from engine.domain.settings import Settings
-from engine.domain.signals import CancelReason, OpenPosition, RunKey, ScheduledSignal
+from engine.domain.signals import (
+    CancelReason,
+    CloseReason,
+    OpenPosition,
+    RunKey,
+    ScheduledSignal,
+)
 from engine.domain.time import MINUTE
 from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
 from engine.services.journal import RunJournal
 from engine.services.market import Market
 from engine.services.risk import RiskGate
+from engine.services.series import BarSeries
 
 _log = logging.getLogger("signaldeck.live")
 
@@ -41,10 +53,9 @@ class LiveExecution:
         bus: where events go.
         clock: what ``now`` is.
         store: makes transitions durable.
+        record: how the run is kept in the store; its status is kept up to date.
         instants: which whole minutes are decision instants.
-        held: what an earlier process left behind.
-        last_attempt: when an earlier process asked last, ms UTC.
-        settled_until: up to where an earlier process settled, ms UTC; None starts at now.
+        resumed: what an earlier process left behind; None starts flat and now.
 
     Attributes:
         stale: the newest bar is late.
@@ -62,10 +73,9 @@ class LiveExecution:
         bus: Bus,
         clock: Clock,
         store: Store,
+        record: InstanceRecord,
         instants: Callable[[int], bool] = every_minute,
-        held: ScheduledSignal | OpenPosition | None = None,
-        last_attempt: int | None = None,
-        settled_until: int | None = None,
+        resumed: RunState | None = None,
     ) -> None:
         self.key = key
         self.settings = settings
@@ -75,15 +85,19 @@ class LiveExecution:
         self.stopped = False
         self.stale = False
         self.missed_decisions = 0
-        self.settled_until = settled_until
+        self.settled_until: int | None = None
+        self.record = record
+        self._resumed = resumed
+        self._saved = resumed is not None
+        self._commands: list[tuple[str, asyncio.Future[str]]] = []
+        self._nap: asyncio.Task[None] | None = None
+        self._woken = False
         self._strategy = strategy
         self._risk = risk
         self._bus = bus
         self._clock = clock
         self._store = store
         self._instants = instants
-        self._held = held
-        self._last_attempt = last_attempt
         self._gap = interval_ms(strategy.interval)
         self._at_vwap = settings.fill_price == "vwap"
         self._previous_tick: float | None = None
@@ -91,10 +105,25 @@ class LiveExecution:
     def stop(self) -> None:
         """No new signals; a scheduled one is cancelled, an open position is watched to its end."""
         self.stopped = True
+        self._note("stopping")
 
     def resume(self) -> None:
         """Take a stop back that has not ended the run yet."""
         self.stopped = False
+        self._note("running")
+
+    def operate(self, command: Literal["close", "cancel"]) -> asyncio.Future[str]:
+        """Close the position, or cancel the scheduled signal, at an extra instant right away.
+
+        The extra instant is settled first and nothing is decided at it.
+
+        Returns:
+            A future of one sentence that says what happened.
+        """
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._commands.append((command, future))
+        self._wake()
+        return future
 
     async def run(self, sink: Sink | None) -> None:
         """Tick every minute until stopped and flat."""
@@ -102,46 +131,50 @@ class LiveExecution:
             key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
             risk=self._risk, bus=self._bus, next_id=_uuid4, store=self._store, sink=sink,
         )  # fmt: skip
-        session.held, session.last_attempt = self._held, self._last_attempt
         self.session = session
         self.journal = session.journal
         with self._clock.working():
             when = self._clock.now() // MINUTE * MINUTE
-            if self.settled_until is None:
-                self.settled_until = when
+            self.settled_until = when
+            if self._resumed is not None:
+                self._restore(session, self._resumed)
+            last = when - MINUTE
             while True:
-                started = time.perf_counter()
-                try:
-                    await self.tick(session, when)
-                except Exception as error:
-                    session.report(error, "tick", when)
-                self._measure(started)
+                await self._instant(session, when, extra=when == last)
                 if self.stopped and session.held is None:
-                    return
+                    break
+                last = when
+                if await self._sleep(when + MINUTE):
+                    when = max(when, self._clock.now() // MINUTE * MINUTE)
+                    continue
                 # A tick that took longer than a minute goes on at the present one: its bars are
                 # settled, the decisions in between are counted as missed.
-                present = self._clock.now() // MINUTE * MINUTE
-                following = max(when + MINUTE, present)
-                self.missed_decisions += (following - when) // MINUTE - 1
-                when = following
-                await self._clock.sleep_until(when)
+                when = max(when + MINUTE, self._clock.now() // MINUTE * MINUTE)
+                self.missed_decisions += (when - last) // MINUTE - 1
+            await self._finish(session)
 
-    async def tick(self, session: Session, when: int) -> None:
-        """Settle every bar that closed up to ``when``, then decide at ``when``."""
-        arrived = await self.market.advance(self.key.symbol, when)
-        self._note_staleness(arrived, when)
+    async def tick(self, session: Session, when: int, *, extra: bool = False) -> None:
+        """Settle every bar that closed up to ``when``, obey the operator, then decide.
+
+        At an ``extra`` instant, which is in the middle of a minute, no bar is waited for and
+        nothing is decided.
+        """
+        if not self._saved:
+            await self._store.commit([InstanceSaved(self.key, self.record)])
+            self._saved = True
+        if not extra:
+            assert self.settled_until is not None
+            arrived = await self.market.advance(self.key.symbol, when, self.settled_until)
+            self._note_staleness(arrived, when)
         series = self.market.minutes(self.key.symbol)
-        assert self.settled_until is not None
-        index = series.closed(self.settled_until)
-        newest = series.closed(when)
-        while index < newest:
-            bar = series.bar(index, market_is_vwap=self._at_vwap)
-            await session.settle(bar)
-            self.settled_until = bar.at
-            index += 1
+        newest = await self._settle(session, series, when)
         if not newest:
             return
         bar = series.bar(newest - 1, market_is_vwap=self._at_vwap)
+        if await self._obey(session, bar._replace(at=when)) or extra:
+            if self.stopped:
+                await session.cancel_now(bar._replace(at=when), CancelReason.STOPPED)
+            return
         if self.stopped:
             await session.cancel_now(bar, CancelReason.STOPPED)
             return
@@ -156,6 +189,100 @@ class LiveExecution:
                 await session.cancel_now(bar, CancelReason.STOPPED)
         else:
             await session.idle(when, bar.market)
+
+    async def _instant(self, session: Session, when: int, *, extra: bool) -> None:
+        started = time.perf_counter()
+        try:
+            await self.tick(session, when, extra=extra)
+        except Exception as error:
+            session.report(error, "tick", when)
+            for _, future in self._take_commands():
+                future.set_exception(error)
+        self._measure(started)
+
+    async def _settle(self, session: Session, series: BarSeries, when: int) -> int:
+        """Feed what closed since the last settled instant; how many bars have closed by now."""
+        assert self.settled_until is not None
+        index = series.closed(self.settled_until)
+        newest = series.closed(when)
+        while index < newest:
+            bar = series.bar(index, market_is_vwap=self._at_vwap)
+            await session.settle(bar)
+            self.settled_until = bar.at
+            index += 1
+        return newest
+
+    async def _obey(self, session: Session, bar: BarClose) -> bool:
+        """Carry out the operator's commands at ``bar.at``; whether there were any."""
+        commands = self._take_commands()
+        for command, future in commands:
+            held = session.held
+            try:
+                if command == "close" and isinstance(held, OpenPosition):
+                    await session.close_now(bar, CloseReason.OPERATOR)
+                    future.set_result(f"closed at {bar.market:g}")
+                elif command == "cancel" and isinstance(held, ScheduledSignal):
+                    await session.cancel_now(bar, CancelReason.OPERATOR)
+                    future.set_result(f"cancelled with the market at {bar.market:g}")
+                else:
+                    what = "no position is open" if command == "close" else "nothing is scheduled"
+                    future.set_result(f"nothing done: {what}")
+            except Exception as error:
+                session.report(error, "tick", bar.at)
+                future.set_exception(error)
+        return bool(commands)
+
+    def _take_commands(self) -> list[tuple[str, asyncio.Future[str]]]:
+        commands, self._commands = self._commands, []
+        return [(command, future) for command, future in commands if not future.done()]
+
+    def _restore(self, session: Session, left: RunState) -> None:
+        session.held, session.last_attempt = left.held, left.last_attempt
+        session.journal.trades.extend(left.trades)
+        session.journal.cancelled.extend(left.cancelled)
+        if left.held is not None:
+            row = left.held.row
+            began = row.scheduled_at if row.is_scheduled else row.pending_at
+            # Settling bars again changes nothing; leaving one out could miss an exit.
+            self.settled_until = began if left.settled_until is None else left.settled_until
+
+    async def _finish(self, session: Session) -> None:
+        self.record = replace(self.record, status="done")
+        while True:
+            try:
+                await self._store.commit([InstanceSaved(self.key, self.record)])
+                return
+            except Exception as error:
+                session.report(error, "tick", None)
+                await self._clock.sleep_until(self._clock.now() + MINUTE)
+
+    def _note(self, status: str) -> None:
+        if self.record.status != status:
+            self.record = replace(self.record, status=status)
+            self._saved = False
+        self._wake()
+
+    async def _sleep(self, until: int) -> bool:
+        """Sleep until an instant; True when woken earlier."""
+        if not self._woken:
+            self._nap = asyncio.get_running_loop().create_task(self._clock.sleep_until(until))
+            try:
+                with self._clock.waiting():
+                    await self._nap
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._woken or (task is not None and task.cancelling()):
+                    raise
+            finally:
+                self._nap.cancel()
+                self._nap = None
+        woken, self._woken = self._woken, False
+        return woken
+
+    def _wake(self) -> None:
+        self._woken = True
+        if self._nap is not None:
+            self._nap.cancel()
 
     def _note_staleness(self, arrived: bool, when: int) -> None:
         if arrived is self.stale:

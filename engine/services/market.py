@@ -179,14 +179,24 @@ class Market:
             await self._forward(series, Source(self.schema.name, symbol, "1m"), until)
         return series.size > before
 
-    async def advance(self, symbol: str, when: int) -> bool:
+    async def advance(self, symbol: str, when: int, since: int | None = None) -> bool:
         """Live: wait until the bar closing at ``when`` is here, or the next minute begins.
 
         However many runs wait for one symbol, the exchange is asked once.
 
+        Args:
+            symbol: what to watch.
+            when: the instant, ms UTC.
+            since: bars that open from here on are needed as well (a run that was away).
+
         Returns:
             True when the bar arrived in time.
         """
+        if since is not None:
+            series = self._series.get((symbol, "1m"))
+            since -= self.settings.avg_price_candles_count * MINUTE
+            if series is None or (since < series.first and not series.at_start):
+                await self.ensure(symbol, min(since, when - WARM_UP_MINUTES * MINUTE), when)
         while True:
             series = self._series.get((symbol, "1m"))
             if series is not None and series.size and series.end >= when:
@@ -215,9 +225,9 @@ class Market:
             while True:
                 series = self._series.get((symbol, "1m"))
                 if series is None:
-                    since = when - (WARM_UP_MINUTES + 1) * MINUTE
+                    since = when - WARM_UP_MINUTES * MINUTE
                     series = await self.ensure(symbol, since, when)
-                else:
+                elif series.end < when:
                     series.loaded_until = min(series.loaded_until, series.end)
                     await self.extend(symbol, when)
                 if series.end >= when:

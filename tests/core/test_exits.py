@@ -26,7 +26,7 @@ def bars(draw: st.DrawFn, most: int = 400) -> list[BarClose]:
     rows: list[BarClose] = []
     for price, reach, vwap, times in draw(
         st.lists(
-            st.tuples(grid, st.integers(0, 4), grid, st.sampled_from((1, 1, 2, 150))), min_size=1,
+            st.tuples(grid, st.integers(0, 4), grid, st.sampled_from((1, 1, 2, 3, 140))), min_size=1,
             max_size=12,
         )
     ):  # fmt: skip
@@ -57,7 +57,7 @@ def signals(draw: st.DrawFn) -> SignalRow:
     )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(signals(), bars(), trigger, st.data())
 def test_first_exit_is_the_first_bar_that_closes_the_position(
     row: SignalRow, rows: list[BarClose], exit_trigger: str, data: st.DataObject
@@ -74,7 +74,7 @@ def test_first_exit_is_the_first_bar_that_closes_the_position(
     assert first_exit(held, columns(rows), start, stop, choice) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(signals(), bars(), trigger, st.data())
 def test_first_activity_is_the_first_bar_that_does_not_leave_it_waiting(
     row: SignalRow, rows: list[BarClose], exit_trigger: str, data: st.DataObject
@@ -92,7 +92,7 @@ def test_first_activity_is_the_first_bar_that_does_not_leave_it_waiting(
     assert first_activity(held, columns(rows), start, stop, choice) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(signals(), bars(), st.integers(0, 10), st.integers(0, 10), st.data())
 def test_milestone_bars_miss_no_milestone_and_invent_none(
     row: SignalRow, rows: list[BarClose], profit: int, loss: int, data: st.DataObject

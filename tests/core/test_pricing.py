@@ -32,7 +32,7 @@ def series(rows: list[Bar], window: int) -> list[float]:
     return vwap_series(high, low, close, amount, window).tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(bars, st.integers(1, 12), st.data())
 def test_vwap_series_is_the_plain_loop_to_the_bit_on_every_slice(
     rows: list[Bar], window: int, data: st.DataObject
@@ -44,7 +44,7 @@ def test_vwap_series_is_the_plain_loop_to_the_bit_on_every_slice(
     assert series(rows[start:], window)[window - 1 :] == expected[start + window - 1 :]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(bars)
 def test_vwap_last_is_the_last_element_of_the_series(rows: list[Bar]) -> None:
     high, low, close, amount = ([*column] for column in zip(*rows, strict=True))
