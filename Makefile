@@ -17,7 +17,7 @@ run: $(VENV)/.installed
 	$(BIN)/signaldeck demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -23,7 +23,10 @@ def keep_out_working_directory() -> None:
     """
     os.environ["PYTHONSAFEPATH"] = "1"
     ours = Path(__file__).resolve().parent.parent
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:
+        return  # The folder was deleted: nothing can be imported from it.
     if here != ours:
         first = [path for path in sys.path[:1] if path and Path(path).resolve() != here]
         sys.path[:] = first + [path for path in sys.path[1:] if path]

@@ -468,7 +468,29 @@ class Live:
     @staticmethod
     async def stop(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> None:
         """No new signals; an open position is watched to its close, then the run ends."""
-        _find(Mode.LIVE, symbol, strategy_name, exchange_name, None).stop()
+        instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
+        if instance.is_running:
+            await current_engine().live_runs.operate(instance, "stop")
+
+    @staticmethod
+    async def close(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> str:
+        """Close the open position at market, right away; says what happened.
+
+        Raises:
+            RunStateError: the run has ended.
+        """
+        instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
+        return await current_engine().live_runs.operate(instance, "close")
+
+    @staticmethod
+    async def cancel(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> str:
+        """Cancel the scheduled signal, right away; says what happened.
+
+        Raises:
+            RunStateError: the run has ended.
+        """
+        instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
+        return await current_engine().live_runs.operate(instance, "cancel")
 
     @staticmethod
     async def list() -> list[dict[str, str]]:

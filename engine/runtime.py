@@ -12,8 +12,11 @@ from typing import Any
 
 from engine.core.candles import Source
 from engine.domain.bars import CANDLE_INTERVALS
-from engine.domain.changes import InstanceRecord, RunState
-from engine.domain.errors import EngineError, NotRegisteredError, RunError
+from engine.domain.errors import (
+    EngineError,
+    NotRegisteredError,
+    RunError,
+)
 from engine.domain.ports import Clock, Exchange, Store
 from engine.domain.schemas import (
     ExchangeSchema,
@@ -22,15 +25,18 @@ from engine.domain.schemas import (
     StrategySchema,
 )
 from engine.domain.settings import Settings
-from engine.domain.signals import Mode, RunKey
+from engine.domain.signals import (
+    Mode,
+    RunKey,
+)
 from engine.domain.time import MINUTE
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance
-from engine.runs.live import LiveExecution, every_minute
+from engine.runs.live_runs import LiveRuns
 from engine.services.bus import Bus
 from engine.services.clock import SystemClock
 from engine.services.loader import LoadedFile, execute
-from engine.services.market import MARKET_SETTINGS, Market
+from engine.services.market import Market
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
 
@@ -83,9 +89,7 @@ class Engine:
         self._store = store if store is not None else _open_store(state)
         self._opened = False
         self._instances: dict[RunKey, Instance] = {}
-        self._markets: dict[tuple[object, ...], Market] = {}
-        self._live_risk: RiskGate | None = None
-        self._sessions: dict[RunKey, int] = {}
+        self.live_runs = LiveRuns(self, self._store, self._instances)
         self._tokens: list[Token[Engine | None]] = []
         self._closers: list[Callable[[], Any]] = []
 
@@ -110,8 +114,7 @@ class Engine:
         """End every run where it is, close the bus, the exchanges and the store."""
         for instance in self.instances():
             await instance.cancel()
-        for market in self._markets.values():
-            await market.close()
+        await self.live_runs.close()
         await self.bus.close()
         for close in self._closers:
             done = close()
@@ -176,7 +179,7 @@ class Engine:
             NotRegisteredError: naming what is missing.
         """
         call = "Backtest"
-        strategy = self._strategy(strategy_name, call)
+        strategy = self.strategy(strategy_name, call)
         exchange = self.exchanges.get(exchange_name, call)
         frame = self.frames.get(frame_name, call)
         key = RunKey(Mode.BACKTEST, exchange_name, strategy_name, symbol, frame_name)
@@ -184,7 +187,7 @@ class Engine:
         def make() -> BacktestExecution:
             settings = self.settings
             market = Market(
-                exchange, settings, self.clock, frame.end_date + MINUTE, self._callback_failed
+                exchange, settings, self.clock, frame.end_date + MINUTE, self.callback_failed
             )
             return BacktestExecution(
                 key=key, strategy=strategy, frame=frame, settings=settings, market=market,
@@ -213,18 +216,7 @@ class Engine:
         Raises:
             NotRegisteredError: naming what is missing.
         """
-        call = "Live"
-        strategy = self._strategy(strategy_name, call)
-        exchange = self.exchanges.get(exchange_name, call)
-        key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
-
-        def make() -> LiveExecution:
-            return self._live_execution(
-                key, strategy, exchange, self.settings, self._new_record(key, strategy), None,
-                instants,
-            )  # fmt: skip
-
-        return self._instance(key, make)
+        return self.live_runs.instance(symbol, strategy_name, exchange_name, instants)
 
     def instances(self, mode: Mode | None = None) -> tuple[Instance, ...]:
         """All runs made so far, oldest first; of one mode if given."""
@@ -265,7 +257,12 @@ class Engine:
 
     # -- pieces ----------------------------------------------------------------------------------
 
-    def _strategy(self, name: str, call: str) -> StrategySchema:
+    def strategy(self, name: str, call: str) -> StrategySchema:
+        """A registered strategy whose risk profiles are registered too.
+
+        Raises:
+            NotRegisteredError: naming what is missing and ``call``, which asked.
+        """
         strategy = self.strategies.get(name, call)
         for risk_name in strategy.risk_names:
             self.risks.get(risk_name, f"{call}, strategy {name!r}")
@@ -278,64 +275,8 @@ class Engine:
             found = self._instances[key] = Instance(key, self.bus, make, blocking)
         return found
 
-    def _live_execution(
-        self,
-        key: RunKey,
-        strategy: StrategySchema,
-        exchange: ExchangeSchema,
-        settings: Settings,
-        record: InstanceRecord,
-        resumed: RunState | None,
-        instants: Callable[[int], bool] | None = None,
-    ) -> LiveExecution:
-        return LiveExecution(
-            key=key,
-            strategy=strategy,
-            settings=settings,
-            market=self._live_market(exchange, settings),
-            risk=self._live_gate(),
-            bus=self.bus,
-            clock=self.clock,
-            store=self._store,
-            record=record,
-            instants=instants or every_minute,
-            resumed=resumed,
-        )
-
-    def _live_gate(self) -> RiskGate:
-        if self._live_risk is None:
-            self._live_risk = RiskGate(self.risks, self.bus)
-        return self._live_risk
-
-    def _new_record(self, key: RunKey, strategy: StrategySchema) -> InstanceRecord:
-        self._sessions[key] = self._sessions.get(key, 0) + 1
-        file = self._file_of(strategy.name)
-        return InstanceRecord(
-            status="running",
-            settings=self.settings.model_dump(),
-            risk_names=strategy.risk_names,
-            strategy_file=str(file.path) if file is not None else "",
-            strategy_hash=file.sha256 if file is not None else "",
-            session=self._sessions[key],
-            started_at=self.clock.now(),
-        )
-
-    def _file_of(self, strategy_name: str) -> LoadedFile | None:
-        for file in self.files:
-            if strategy_name in file.names("strategy"):
-                return file
-        return None
-
-    def _live_market(self, exchange: ExchangeSchema, settings: Settings) -> Market:
-        """The market that live runs with these settings share."""
-        key = (exchange.name, *(getattr(settings, name) for name in MARKET_SETTINGS))
-        market = self._markets.get(key)
-        if market is None:
-            market = Market(exchange, settings, self.clock, failed=self._callback_failed)
-            self._markets[key] = market
-        return market
-
-    def _callback_failed(self, error: Exception, source: Source) -> None:
+    def callback_failed(self, error: Exception, source: Source) -> None:
+        """Publish the failure of an exchange callback."""
         event = RunError(
             error, stage="callback", symbol=source.symbol, exchange_name=source.exchange_name
         )

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from console.keymap import ORDER, bind, key_sign
+from console.keymap import KEYS, ORDER, bind, key_sign
 from screens.base import Explains
 from screens.spelling import spell
 from screens.text import clean
@@ -35,22 +35,24 @@ class HelpRow:
 
 def help_rows(active: Mapping[str, ActiveBinding]) -> tuple[HelpRow, ...]:
     """The bindings that have an id and a tooltip, keys of one id together, in keymap order."""
-    rows: dict[str, HelpRow] = {}
-    for node, binding, enabled, _ in active.values():
-        if not binding.id or not binding.tooltip:
-            continue
-        name = key_sign(binding.key)
-        if binding.id in rows:
-            row = rows[binding.id]
-            rows[binding.id] = HelpRow(
-                row.id, f"{row.keys} {name}", row.name, row.sentence, row.why_not
-            )
-            continue
+    keys: dict[str, list[str]] = {}
+    first: dict[str, ActiveBinding] = {}
+    for found in active.values():
+        key_id = found.binding.id
+        if key_id and found.binding.tooltip:
+            keys.setdefault(key_id, []).append(found.binding.key)
+            first.setdefault(key_id, found)
+    rows: list[HelpRow] = []
+    for key_id in sorted(first, key=lambda key_id: ORDER.get(key_id, len(ORDER))):
+        node, binding, enabled, _ = first[key_id]
+        default = KEYS[key_id].keys if key_id in KEYS else ""
+        names = sorted(keys[key_id], key=default.find)
         why = ""
         if not enabled and isinstance(node, Widget) and isinstance(node, Explains):
             why = spell(node, node.reason(binding.action.partition("(")[0]))
-        rows[binding.id] = HelpRow(binding.id, name, binding.description, binding.tooltip, why)
-    return tuple(sorted(rows.values(), key=lambda row: ORDER.get(row.id, len(ORDER))))
+        shown = " ".join(map(key_sign, names))
+        rows.append(HelpRow(key_id, shown, binding.description, binding.tooltip, why))
+    return tuple(rows)
 
 
 class HelpDialog(ModalScreen[None]):

@@ -49,7 +49,7 @@ def to_columns(rows: CandleRows | None, source: Source) -> Columns:
         raise CandleDataError(f"{source}: got {kind} instead of a list of candles")
     table = _table(rows, source)
     stamps = table[:, 0]
-    finite = np.isfinite(stamps)
+    finite = np.isfinite(stamps) & (np.abs(stamps) < 2**53)
     whole = finite & (np.where(finite, stamps, 0.0) == np.floor(np.where(finite, stamps, 0.0)))
     if not whole.all():
         at = int(np.argmin(whole))
@@ -179,7 +179,7 @@ def _table(rows: Sequence[Any], source: Source) -> Floats:
                 source, at, row, "a candle is six values: ms, open, high, low, close, volume"
             )
         for name, value in zip(_FIELDS, cells, strict=True):
-            if not _is_number(value):
+            if not _is_number(value) or abs(value) > 1e300:
                 raise _bad(source, at, row, f"{name} is {value!r}, not a number")
     return np.array([[float(value) for value in row] for row in rows], dtype=np.float64)
 
@@ -270,7 +270,7 @@ def _bad(source: Source, at: int, row: object, reason: str) -> CandleDataError:
     shown = ", ".join(_plain(value) for value in values)
     stamp = values[0] if len(values) == 6 and _is_number(values[0]) else None
     time = ""
-    if stamp is not None and np.isfinite(float(stamp)) and 0 <= float(stamp) < 4e12:
+    if stamp is not None and 0 <= stamp < 4e12:
         time = f" at {minute_text(int(stamp))}"
     return CandleDataError(f"{source}: row {at}{time} [{shown[:200]}]: {reason}")
 

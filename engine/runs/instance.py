@@ -89,6 +89,7 @@ class Instance:
         id: unique per process.
         key: identity of the run.
         error: the message of what ended it, "" otherwise.
+        flags: words to show beside the status (``strategy missing``).
         execution: the present or last session, None before the first start.
     """
 
@@ -98,6 +99,7 @@ class Instance:
         self.id = uuid4().hex[:12]
         self.key = key
         self.error = ""
+        self.flags: tuple[str, ...] = ()
         self.execution: Execution | None = None
         self._bus = bus
         self._make = make
@@ -136,10 +138,20 @@ class Instance:
         """The status, as a coroutine like every method of the execution classes."""
         return self._status
 
-    def start(self, sink: Sink | None = None) -> None:
+    def restore(self, status: str, error: str) -> None:
+        """Take over the status of a session that ended in an earlier process."""
+        self.error = error
+        self._status = status if status in (DONE, FAILED) else DONE
+        self._stopped = True
+
+    def start(self, sink: Sink | None = None, make: Callable[[], Execution] | None = None) -> None:
         """Run as a background task; while one is under way this does nothing.
 
         A start after a stop opens a new session; while the run is still draining it resumes it.
+
+        Args:
+            sink: awaited with every transition.
+            make: makes this one session, instead of what the instance was made with.
         """
         if self.is_running and self._task is not None and not self._task.done():
             if self._status == STOPPING and self.execution is not None:
@@ -147,7 +159,7 @@ class Instance:
                 self._stopped = False
                 self._become(RUNNING)
             return
-        self.execution = self._make()
+        self.execution = (make or self._make)()
         self._stopped = False
         self.error = ""
         self._become(RUNNING)

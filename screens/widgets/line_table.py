@@ -147,6 +147,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
+        self._tones: dict[Tone, Style] = {}
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
         self._row_key = key
@@ -354,7 +355,12 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             words = " " * GUTTER + spell(self, self._empty)
             text = Segment(fit(words, width), self._style("muted"))
             return Strip([text], width)
-        return Strip.blank(width, self.rich_style)
+        return Strip.blank(width, self._style(""))
+
+    def notify_style_update(self) -> None:
+        """Another theme or state: other styles."""
+        super().notify_style_update()
+        self._tones.clear()
 
     def _fit(self, width: int) -> None:
         if width != self._fitted_width:
@@ -362,7 +368,9 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             self._fitted = fit_columns(self._columns, width)
 
     def _style(self, tone: Tone) -> Style:
-        return tone_style(self, tone)
+        if tone not in self._tones:
+            self._tones[tone] = tone_style(self, tone)
+        return self._tones[tone]
 
     def _heading(self, width: int) -> Strip:
         style = self.rich_style + self.get_component_rich_style("line-table--heading", partial=True)
@@ -379,7 +387,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         for column, room in self._fitted:
             line += segments(column.cell(row), room, self._style, right=column.right)
             line.append(Segment(" " * GAP, self._style("")))
-        strip = Strip(line).adjust_cell_length(width, self.rich_style)
+        strip = Strip(line).adjust_cell_length(width, self._style(""))
         if on_cursor:
             name = "line-table--cursor" if live else "line-table--cursor-blurred"
             over = self.get_component_rich_style(name, partial=True)

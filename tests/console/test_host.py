@@ -9,7 +9,7 @@ import pytest
 
 from console.demo import DEMO_RUNS, demo_plan
 from console.host import BEAT_SECONDS, EngineHost, HostPlan
-from console.notices import Changed, Notice
+from console.notices import Changed, EngineFailed, Notice
 from console.run_requests import RequestError
 from console.settings import ConfigError, Project
 from engine.domain.errors import EngineError, RunStateError
@@ -245,8 +245,14 @@ def test_a_drain_can_be_cut_short(tmp_path: Path) -> None:
 
 def test_an_engine_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     plan = plan_with(tmp_path, percent_fee=-1.0)
+    host = EngineHost(plan)
+    watch = Watcher(host)
     with pytest.raises(EngineError, match="percent_fee"):
-        EngineHost(plan).start()
+        host.start()
+    assert host.join(TIMEOUT)
+    assert [event.message for event in watch.of(EngineFailed)] == [host.failure]
+    with pytest.raises(RunStateError, match=r"engine has failed.*\n.*percent_fee"):
+        host.start_run(live("breakout")).result(TIMEOUT)
     odd = plan.project.exchanges["simulated"].model_copy(update={"kind": "odd"})
     project = plan.project.model_copy(update={"engine": {}, "exchanges": {"x": odd}})
     with pytest.raises(ConfigError, match=r"\[exchanges.x\].*odd"):

@@ -27,6 +27,8 @@ from tests.console.terminal_bed import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("console", "engine", "screens", "strategies")
+# The tests share one build, so they go to one worker of a parallel run.
+pytestmark = pytest.mark.xdist_group("wheel")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
 
 

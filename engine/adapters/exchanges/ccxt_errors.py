@@ -1,0 +1,317 @@
+"""Says what a failed request to an exchange means: what happened, what to do, is it worth retrying.
+
+ccxt maps different troubles to one class and one trouble to different classes (a blocked region
+and an overloaded server are both `ExchangeNotAvailable`), so HTTP statuses are read before ccxt
+interprets them, and its own classes, by name, where the answer's meaning is the exchange's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote
+
+from engine.domain.errors import ExchangeError
+from engine.domain.time import minute_text
+
+DEFAULT_BAN_MS: Final = 120_000
+"""How long a ban is respected when the exchange does not say how long it lasts."""
+
+_SHOWN: Final = 200
+_CHAIN: Final = 4
+_REQUEST_TIMEOUT: Final = 408
+_TEAPOT: Final = 418
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+
+_ADVICE_DOWN: Final = "the exchange has trouble: look at its status page; it is asked again later"
+_ADVICE_NETWORK: Final = "check the network connection and the proxy of this machine"
+_ADVICE_SLOWER: Final = (
+    "ask for fewer symbols, raise rateLimit in the options of the exchange, or stop other "
+    "programs that use it from this address"
+)
+_ADVICE_GARBLED: Final = (
+    "a proxy, a log-in page of the network or a maintenance page may have answered in its place: "
+    "open the exchange's site in a browser"
+)
+_ADVICE_REQUEST: Final = "check symbol and interval, and the options of the exchange"
+_ADVICE_BUG: Final = "look for a newer ccxt, and report it there if the newest one does the same"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is known about one failed request.
+
+    Attributes:
+        text: what happened, as the end of a sentence about the exchange.
+        advice: what to do about it.
+        transient: the same request may succeed a little later.
+        wait_ms: how long the exchange asked to be left alone, None if it did not.
+        banned: no request at all may be made for `wait_ms`.
+        unknown_symbol: the exchange does not know the symbol.
+    """
+
+    text: str
+    advice: str
+    transient: bool = False
+    wait_ms: int | None = None
+    banned: bool = False
+    unknown_symbol: bool = False
+
+
+class AnswerError(Exception):
+    """An HTTP answer that must not be parsed."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.text)
+
+
+class LibraryError(Exception):
+    """What ccxt or its HTTP client raised, as text; the cause of an `ExchangeError`."""
+
+
+class RequestError(Exception):
+    """A request that failed for good; becomes an `ExchangeError` that names what it was for.
+
+    Attributes:
+        failure: the last one.
+        tries: requests made, 0 when none was.
+        cause: what ccxt raised, as text.
+    """
+
+    def __init__(self, failure: Failure, tries: int = 0, cause: LibraryError | None = None) -> None:
+        self.failure = failure
+        self.tries = tries
+        self.cause = cause
+        super().__init__(failure.text)
+
+    def described(self, where: str) -> ExchangeError:
+        """The error for the operator; ``where`` names exchange, symbol and interval."""
+        tries = f" ({self.tries} tries)" if self.tries > 1 else ""
+        error = ExchangeError(f"{where}: {self.failure.text}{tries}: {self.failure.advice}")
+        error.__cause__ = self.cause
+        return error
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def check_answer(status: int, headers: Mapping[str, str], body: str, now: int) -> None:
+    """Raise for an answer whose status or form says enough, whatever ccxt would make of it.
+
+    Args:
+        status: HTTP status.
+        headers: of the answer.
+        body: text, stripped.
+        now: the present instant, ms UTC.
+
+    Raises:
+        AnswerError: the status is one of 401, 403, 407, 408, 418, 429, 451 or from 500 on, or the
+            answer is a web page or a cut-off JSON document.
+    """
+    failure = _status_failure(status, headers, now)
+    if failure is None and status < HTTPStatus.BAD_REQUEST:
+        failure = _form_failure(body)
+    if failure is not None:
+        raise AnswerError(failure)
+
+
+def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failure | None:
+    if status == _TEAPOT:
+        wait = _retry_after(headers, now)
+        wait = DEFAULT_BAN_MS if wait is None else wait
+        return Failure(
+            f"it has banned this address (HTTP 418) until {minute_text(now + wait)}, no request "
+            "is made before",
+            f"it was asked too often; afterwards {_ADVICE_SLOWER}",
+            wait_ms=wait,
+            banned=True,
+        )
+    if status == _TOO_MANY:
+        return Failure(
+            "too many requests (HTTP 429)",
+            _ADVICE_SLOWER,
+            transient=True,
+            wait_ms=_retry_after(headers, now),
+        )
+    if status >= _SERVER_ERROR or status == _REQUEST_TIMEOUT:
+        return Failure(
+            f"it answered HTTP {_phrase(status)}",
+            _ADVICE_DOWN,
+            transient=True,
+            wait_ms=_retry_after(headers, now),
+        )
+    advice = {
+        401: "check the keys in the environment, or unset them (candles seldom need any)",
+        403: "it refuses this address or key: check whether it serves your region, whether a "
+        "firewall or proxy stands between, and the permissions of the key",
+        407: "the proxy wants credentials: check the proxy settings",
+        451: "it may not serve your region by law: choose another exchange",
+    }.get(status)
+    if advice is None:
+        return None
+    return Failure(f"it refused the request (HTTP {_phrase(status)}), not tried again", advice)
+
+
+def _form_failure(body: str) -> Failure | None:
+    if body.startswith("<"):
+        return Failure(
+            f"it answered with a web page instead of data: {_shown(body, 60)}",
+            _ADVICE_GARBLED,
+            transient=True,
+        )
+    if body.startswith(("[", "{")) and not body.endswith(("]", "}")):
+        return Failure("its answer was cut off", _ADVICE_NETWORK, transient=True)
+    return None
+
+
+def empty_candle(row: object) -> AnswerError:
+    """For a row in which a value is missing, which ccxt would pass on or drop silently."""
+    text = f"it sent a candle without values: {_shown(str(row), 80)}"
+    return AnswerError(Failure(text, _ADVICE_GARBLED, transient=True))
+
+
+def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
+    """The wait in ms that ``Retry-After`` asks for, in seconds or as a date (RFC 9110, 10.2.3)."""
+    fields = {name.lower(): value.strip() for name, value in headers.items()}
+    text = fields.get("retry-after", "")
+    if text.isdecimal():
+        return int(text) * 1000
+    end = _date_ms(text)
+    if end is None:
+        return None
+    # Measured against the exchange's own clock where it tells, ours may be off.
+    start = _date_ms(fields.get("date", ""))
+    return max(0, end - (now if start is None else start))
+
+
+def _date_ms(text: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(text).timestamp() * 1000)
+    except (ValueError, TypeError):
+        return None
+
+
+def _phrase(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+# -- exceptions ------------------------------------------------------------------------------------
+
+_BY_TRANSPORT: Final[tuple[tuple[str, Failure], ...]] = (
+    (
+        "ClientConnectorCertificateError",
+        Failure(
+            "its TLS certificate is not trusted, not tried again",
+            "something may listen in between: check the proxy and the clock of this machine",
+        ),
+    ),
+    ("ClientPayloadError", Failure("its answer was cut off", _ADVICE_NETWORK, transient=True)),
+    ("gaierror", Failure("its address cannot be resolved", _ADVICE_NETWORK, transient=True)),
+    (
+        "ClientConnectorError",
+        Failure("it cannot be reached", _ADVICE_NETWORK, transient=True),
+    ),
+    (
+        "ClientError",
+        Failure("the connection broke while it should answer", _ADVICE_NETWORK, transient=True),
+    ),
+)
+"""By the class of what ccxt's error was raised from; the first that fits."""
+
+_BY_CLASS: Final[tuple[tuple[str, str, bool], ...]] = (
+    # Class name, advice, transient; subclasses before the classes they derive from.
+    ("AuthenticationError", "check the keys in the environment, or unset them", False),
+    ("RestrictedLocation", "it may not serve your region: choose another exchange", False),
+    ("RateLimitExceeded", _ADVICE_SLOWER, True),
+    ("DDoSProtection", _ADVICE_SLOWER, True),
+    ("InvalidNonce", "set the clock of this machine (it differs from the exchange's)", True),
+    ("OperationFailed", _ADVICE_DOWN, True),
+    ("BadSymbol", "", False),
+    ("NotSupported", "use another exchange, or another interval", False),
+    ("InvalidProxySettings", "set one proxy option, not several", False),
+    ("ExchangeClosedByUser", "it was closed: open the exchange again", False),
+    ("BaseError", _ADVICE_REQUEST, False),
+)
+
+_CLIENT_ERROR: Final = re.compile(r"\S+ [A-Z]+ \S+ 4\d\d ")
+"""ccxt's text for an HTTP status that it has no better class for than `ExchangeNotAvailable`."""
+
+
+def failure_of(error: Exception, timeout_ms: int) -> Failure:
+    """What an exception of ccxt, or of code it calls, means.
+
+    Args:
+        error: as raised by a method of a ccxt client.
+        timeout_ms: the client's time limit for a request, for the message.
+    """
+    if isinstance(error, AnswerError):
+        return error.failure
+    names = _class_names(error)
+    cause = error.__cause__
+    beneath = _class_names(cause) if cause is not None else frozenset[str]()
+    if "TimeoutError" in beneath | names or "RequestTimeout" in names:
+        return Failure(
+            f"no answer within {timeout_ms / 1000:g} s",
+            f"{_ADVICE_NETWORK}, or raise timeout in the options of the exchange",
+            transient=True,
+        )
+    for name, failure in _BY_TRANSPORT:
+        if name in beneath | names:
+            return failure
+    text = _shown(str(error), _SHOWN)
+    if _CLIENT_ERROR.match(text):
+        return Failure(f"it refused the request ({text})", _ADVICE_REQUEST)
+    for name, advice, transient in _BY_CLASS:
+        if name in names:
+            unknown = name == "BadSymbol"
+            return Failure(
+                f"{type(error).__name__}: {text}", advice, transient, unknown_symbol=unknown
+            )
+    # A parser stumbled: over a garbled answer, most often, and that passes.
+    return Failure(
+        f"its answer cannot be read ({type(error).__name__}: {text})", _ADVICE_BUG, transient=True
+    )
+
+
+def _class_names(error: BaseException) -> frozenset[str]:
+    return frozenset(cls.__name__ for cls in type(error).__mro__)
+
+
+def _shown(text: str, most: int) -> str:
+    """One line of at most ``most`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+def redacted(text: str, secrets: Collection[str]) -> str:
+    """``text`` with every secret, plain or as written in a URL, replaced by ``***``."""
+    for secret in secrets:
+        for form in (secret, quote(secret, safe=""), repr(secret)[1:-1]):
+            text = text.replace(form, "***")
+    return text
+
+
+def sealed(error: BaseException, secrets: Collection[str]) -> LibraryError:
+    """The text of an exception and of those beneath it, and nothing else of them.
+
+    The originals keep the request with its headers, and their frames keep the client with its
+    keys, where a traceback that shows local variables would print them.
+    """
+    texts: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(texts) < _CHAIN:
+        texts.append(f"{type(link).__name__}: {_shown(str(link), _SHOWN)}")
+        link = link.__cause__
+    return LibraryError(redacted(" <- ".join(texts), secrets))

@@ -1,0 +1,321 @@
+"""All live runs of one engine: shared markets and risk gate, commands, recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from engine.core.candles import Source
+from engine.domain.changes import (
+    CommandNoted,
+    ErrorNote,
+    InstanceRecord,
+    InstanceSaved,
+    NumberedEvent,
+    RunState,
+    StoredState,
+)
+from engine.domain.errors import EngineError, RunError, RunStateError, StateError
+from engine.domain.events import Partial, RiskRejection
+from engine.domain.ports import Clock, Store
+from engine.domain.schemas import ExchangeSchema, RiskSchema, StrategySchema
+from engine.domain.settings import Settings
+from engine.domain.signals import (
+    Cancelled,
+    Closed,
+    Mode,
+    Opened,
+    OpenPosition,
+    RunKey,
+    Scheduled,
+)
+from engine.runs.instance import Instance
+from engine.runs.live import LiveExecution, every_minute
+from engine.services.bus import Bus
+from engine.services.loader import LoadedFile
+from engine.services.market import MARKET_SETTINGS, Market
+from engine.services.registry import Registry
+from engine.services.risk import RiskGate
+
+
+class Home(Protocol):
+    """What live runs need of the engine they belong to."""
+
+    settings: Settings
+    clock: Clock
+    bus: Bus
+    strategies: Registry[StrategySchema]
+    exchanges: Registry[ExchangeSchema]
+    risks: Registry[RiskSchema]
+
+    @property
+    def files(self) -> Sequence[LoadedFile]:
+        """Strategy files that were executed."""
+        ...
+
+    def strategy(self, name: str, call: str) -> StrategySchema:
+        """A registered strategy whose risk profiles are registered too."""
+        ...
+
+    def callback_failed(self, error: Exception, source: Source) -> None:
+        """Report an exchange callback that raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What `LiveRuns.recover` found.
+
+    Attributes:
+        instances: the runs that came back.
+        replayed: how many committed events were delivered only now.
+        problems: what could not be restored, one sentence each.
+        state: everything the store held.
+    """
+
+    instances: tuple[Instance, ...]
+    replayed: int
+    problems: tuple[str, ...]
+    state: StoredState
+
+
+class LiveRuns:
+    """Makes, restores and commands live runs.
+
+    Args:
+        home: the engine.
+        store: where their state is kept.
+        instances: the engine's runs by key; live ones are added to it.
+    """
+
+    def __init__(self, home: Home, store: Store, instances: dict[RunKey, Instance]) -> None:
+        self._home = home
+        self._store = store
+        self._instances = instances
+        self._markets: dict[tuple[object, ...], Market] = {}
+        self._live_risk: RiskGate | None = None
+        self._sessions: dict[RunKey, int] = {}
+
+    def instance(
+        self,
+        symbol: str,
+        strategy_name: str,
+        exchange_name: str,
+        instants: Callable[[int], bool] | None = None,
+    ) -> Instance:
+        """The live run of this key; it is made on first use.
+
+        Raises:
+            NotRegisteredError: naming what is missing.
+        """
+        self._home.strategy(strategy_name, "Live")
+        self._home.exchanges.get(exchange_name, "Live")
+        key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
+        found = self._instances.get(key)
+        if found is None:
+            found = Instance(key, self._home.bus, self._maker(key, instants), blocking_sink=False)
+            self._instances[key] = found
+        return found
+
+    async def close(self) -> None:
+        """End the polls of all markets."""
+        for market in self._markets.values():
+            await market.close()
+
+    async def operate(
+        self,
+        instance: Instance,
+        command: Literal["stop", "start", "close", "cancel"],
+        origin: str = "api",
+    ) -> str:
+        """Carry out an operator's command on a run and note it in the journal.
+
+        Args:
+            instance: the run.
+            command: ``stop`` (drain), ``start`` (again, or resume), ``close`` the position now,
+                ``cancel`` the scheduled signal.
+            origin: where the command came from.
+
+        Returns:
+            One sentence that says what happened.
+
+        Raises:
+            RunStateError: the run's state does not allow it.
+            StateError: it could not be made durable, and did not happen.
+        """
+        try:
+            result = await self._obeyed(instance, command)
+        except EngineError as error:
+            await self._note_command(origin, command, instance, f"refused: {error}")
+            raise
+        await self._note_command(origin, command, instance, result)
+        return result
+
+    async def recover(self) -> Recovered:
+        """Resume what the state holds; call it once, after strategies are registered.
+
+        Runs come back as they were: running, draining or ended. One whose strategy is gone comes
+        back draining, watched by its stored levels. Events that were committed but reached nobody
+        are published, marked ``replayed``.
+        """
+        state = await self._store.load()
+        restored: list[Instance] = []
+        problems = [f"{item.table}: {item.error}" for item in state.quarantined]
+        for key, left in state.runs.items():
+            if key.mode is not Mode.LIVE or left.instance is None:
+                continue
+            self._sessions[key] = left.instance.session
+            try:
+                restored.append(self._restored(key, left, left.instance))
+            except EngineError as error:
+                problems.append(f"{key}: {error}")
+        for entry in state.undelivered:
+            self._replay(entry)
+        for problem in problems:
+            self._home.bus.publish("error", RunError(StateError(problem), stage="recovery"))
+        return Recovered(tuple(restored), len(state.undelivered), tuple(problems), state)
+
+    def _maker(
+        self, key: RunKey, instants: Callable[[int], bool] | None = None
+    ) -> Callable[[], LiveExecution]:
+        def make() -> LiveExecution:
+            strategy = self._home.strategy(key.strategy_name, "Live")
+            exchange = self._home.exchanges.get(key.exchange_name, "Live")
+            record = self._new_record(key, strategy)
+            settings = self._home.settings
+            return self._live_execution(key, strategy, exchange, settings, record, None, instants)
+
+        return make
+
+    async def _obeyed(self, instance: Instance, command: str) -> str:
+        execution = instance.execution
+        if command == "start":
+            drains = instance.is_running
+            instance.start()
+            return "resumed" if drains else "started"
+        if not isinstance(execution, LiveExecution) or not instance.is_running:
+            raise RunStateError(
+                f"{instance.key} is {instance.status}: there is nothing to {command}"
+            )
+        if command == "stop":
+            # Durable before it is done: a stop that was acknowledged survives a crash.
+            stopping = replace(execution.record, status="stopping")
+            await self._store.commit([InstanceSaved(instance.key, stopping)])
+            instance.stop()
+            held = execution.session is not None and execution.session.is_holding
+            return "draining: no new signals, what is held is followed" if held else "stopped"
+        if command == "close":
+            return await execution.operate("close")
+        return await execution.operate("cancel")
+
+    async def _note_command(
+        self, origin: str, command: str, instance: Instance, result: str
+    ) -> None:
+        note = CommandNoted(self._home.clock.now(), origin, command, str(instance.key), result)
+        await self._store.commit([note])
+
+    def _restored(self, key: RunKey, left: RunState, record: InstanceRecord) -> Instance:
+        exchange = self._home.exchanges.get(key.exchange_name, "recovery")
+        strategy = self._home.strategies.find(key.strategy_name)
+        flags: list[str] = []
+        if strategy is None:
+            flags.append("strategy missing")
+            strategy = StrategySchema(
+                strategy_name=key.strategy_name, interval="1m", get_signal=_no_signal,
+                risk_list=record.risk_names,
+            )  # fmt: skip
+        elif (file := self._file_of(key.strategy_name)) and file.sha256 != record.strategy_hash:
+            flags.append("strategy changed")
+        settings = Settings.model_validate(record.settings)
+        schema = strategy
+
+        def resume() -> LiveExecution:
+            return self._live_execution(key, schema, exchange, settings, record, left)
+
+        instance = Instance(key, self._home.bus, self._maker(key), blocking_sink=False)
+        self._instances[key] = instance
+        instance.flags = tuple(flags)
+        ended = record.status not in ("running", "stopping") and left.held is None
+        if isinstance(left.held, OpenPosition):
+            self._live_gate().book.reserve(record.risk_names, key, left.held)
+        if ended:
+            instance.restore(record.status, record.error)
+        else:
+            instance.start(make=resume)
+            if record.status != "running" or "strategy missing" in flags:
+                instance.stop()
+        return instance
+
+    def _replay(self, entry: NumberedEvent) -> None:
+        event = entry.event
+        if not isinstance(event, RiskRejection | ErrorNote):
+            event = replace(event, replayed=True)
+        if isinstance(event, Partial):
+            self._home.bus.publish(f"partial_{event.side}", event)
+        elif isinstance(event, Scheduled | Opened | Closed | Cancelled):
+            self._home.bus.publish_result("signal_live", event)
+            self._home.bus.publish_result("signal", event)
+        self._store.delivered([entry.number])
+
+    def _live_execution(
+        self,
+        key: RunKey,
+        strategy: StrategySchema,
+        exchange: ExchangeSchema,
+        settings: Settings,
+        record: InstanceRecord,
+        resumed: RunState | None,
+        instants: Callable[[int], bool] | None = None,
+    ) -> LiveExecution:
+        return LiveExecution(
+            key=key,
+            strategy=strategy,
+            settings=settings,
+            market=self._live_market(exchange, settings),
+            risk=self._live_gate(),
+            bus=self._home.bus,
+            clock=self._home.clock,
+            store=self._store,
+            record=record,
+            instants=instants or every_minute,
+            resumed=resumed,
+        )
+
+    def _live_gate(self) -> RiskGate:
+        if self._live_risk is None:
+            self._live_risk = RiskGate(self._home.risks, self._home.bus)
+        return self._live_risk
+
+    def _new_record(self, key: RunKey, strategy: StrategySchema) -> InstanceRecord:
+        self._sessions[key] = self._sessions.get(key, 0) + 1
+        file = self._file_of(strategy.name)
+        return InstanceRecord(
+            status="running",
+            settings=self._home.settings.model_dump(),
+            risk_names=strategy.risk_names,
+            strategy_file=str(file.path) if file is not None else "",
+            strategy_hash=file.sha256 if file is not None else "",
+            session=self._sessions[key],
+            started_at=self._home.clock.now(),
+        )
+
+    def _file_of(self, strategy_name: str) -> LoadedFile | None:
+        for file in self._home.files:
+            if strategy_name in file.names("strategy"):
+                return file
+        return None
+
+    def _live_market(self, exchange: ExchangeSchema, settings: Settings) -> Market:
+        """The market that live runs with these settings share."""
+        key = (exchange.name, *(getattr(settings, name) for name in MARKET_SETTINGS))
+        market = self._markets.get(key)
+        if market is None:
+            market = Market(exchange, settings, self._home.clock, failed=self._home.callback_failed)
+            self._markets[key] = market
+        return market
+
+
+def _no_signal(symbol: str, when: object) -> None:
+    """Stands in for a strategy that is gone: its position is watched, nothing new is opened."""
+    return

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from textual.command import CommandPalette
+
+from console.app import SignaldeckApp
+from console.keymap import KEYS, bind, key_sign, keymap_problems
+from console.messages import DeckChanged, EngineFailed
+from console.views import Versions
+from screens.backtests import BacktestsScreen
+from screens.confirm import ConfirmDialog
+from screens.deck import DeckScreen
+from screens.help import HelpDialog, HelpRow
+from screens.new_run import NewRunForm
+from screens.quit import DrainDialog
+from screens.sample import empty_snapshot, snapshot
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.line_table import LineTable
+from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts
+
+
+def footer(app: SignaldeckApp) -> list[str]:
+    return [item.id for item in app.screen.query_one(KeyBar).items]
+
+
+def test_every_binding_has_an_id_and_a_sentence() -> None:
+    for key_id, spec in KEYS.items():
+        binding = bind(key_id, "something")
+        assert binding.id == key_id and binding.tooltip and binding.description
+        assert spec.tooltip[0].isupper() and not spec.tooltip.endswith(".")
+
+
+def test_an_unknown_key_id_cannot_be_bound_or_remapped() -> None:
+    with pytest.raises(KeyError):
+        bind("run.fly", "fly")
+    assert keymap_problems({"run.new": "ctrl+n", "quit": "f10"}) == ()
+    (unknown,) = keymap_problems({"run.fly": "f"})
+    assert "run.fly" in unknown and "run.new" in unknown
+    (empty,) = keymap_problems({"run.new": " , "})
+    assert "run.new" in empty and "'n'" in empty
+
+
+def test_keys_are_written_as_people_write_them() -> None:
+    assert [key_sign(k) for k in ("question_mark", "escape", "ctrl+p", "j", "up")] == [
+        "?", "esc", "^p", "j", "↑",
+    ]  # fmt: skip
+
+
+async def test_all_bindings_in_sight_are_from_the_keymap() -> None:
+    async with console() as (app, _, pilot):
+        for keys in ((), ("tab",), ("5",), ("enter",)):
+            await pilot.press(*keys)
+            await pilot.pause()
+            for active in app.screen.active_bindings.values():
+                binding = active.binding
+                if not binding.system and binding.show:
+                    assert binding.id in KEYS and binding.tooltip, binding
+
+
+async def test_modes_are_switched_by_number() -> None:
+    async with console() as (app, _, pilot):
+        assert isinstance(app.screen, DeckScreen)
+        await pilot.press("5")
+        await pilot.pause()
+        assert isinstance(app.screen, BacktestsScreen)
+        await pilot.press("1")
+        await pilot.pause()
+        assert isinstance(app.screen, DeckScreen)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_the_footer_lists_the_keys_in_a_fixed_order(size: tuple[int, int]) -> None:
+    async with console(size=size) as (app, _, pilot):
+        assert footer(app) == [
+            "open", "run.new", "run.again", "run.stop", "copy", "pane.next", "help", "palette",
+            "quit",
+        ]  # fmt: skip
+        (line,) = lines(app.screen.query_one(KeyBar))
+        assert "n New run" in line and "q Quit" in line
+        await pilot.press("5", "enter")
+        await pilot.pause()
+        assert footer(app) == [
+            "open", "run.new", "copy", "pane.next", "back", "help", "palette", "quit",
+        ]  # fmt: skip
+
+
+async def test_a_click_on_the_footer_presses_the_key() -> None:
+    async with console() as (app, _, pilot):
+        (line,) = lines(app.screen.query_one(KeyBar))
+        await pilot.click(KeyBar, offset=(line.index("? Help") + 2, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, HelpDialog)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_help_lists_every_key_and_why_some_cannot_act(size: tuple[int, int]) -> None:
+    async with console(size=size) as (app, _, pilot):
+        listed = {a.binding.id for a in app.screen.active_bindings.values() if a.binding.id in KEYS}
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpDialog)
+        rows: tuple[HelpRow, ...] = app.screen.query_one(LineTable).rows
+        assert {row.id for row in rows} == listed
+        by_id = {row.id: row for row in rows}
+        assert by_id["table.down"].keys == "j ↓" and by_id["help"].keys == "?"
+        assert by_id["run.again"].why_not == "sma-cross BTCUSDT is running already"
+        await pilot.press("j", "j")
+        await pilot.pause()
+        whole = str(app.screen.query_one("#whole").render())
+        assert whole.endswith("not now: sma-cross BTCUSDT is running already")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, DeckScreen)
+
+
+async def test_the_palette_runs_what_the_keys_do() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        assert isinstance(app.screen, CommandPalette)
+        await pilot.press(*"backtests")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, BacktestsScreen)
+        await pilot.press("ctrl+p", *"theme: light")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.theme == "signaldeck-light"
+
+
+async def test_keys_can_be_moved_and_every_text_follows() -> None:
+    keymap = {"run.new": "f2", "run.stop": "ctrl+s", "pane.next": "o"}
+    async with console(empty_snapshot(), size=SMALL, keymap=keymap) as (app, _, pilot):
+        deck = app.screen
+        assert isinstance(deck, DeckScreen)
+        assert "no live runs - press f2 to start one" in "\n".join(lines(deck.instances))
+        (line,) = lines(app.screen.query_one(KeyBar))
+        assert "f2 New run" in line and "^s Stop" in line
+        assert "o opens it" in "".join(lines(deck.feed_pane.title))
+        await pilot.press("n")
+        await pilot.pause()
+        assert app.screen is deck, "the old key is free"
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert "press f2 to start one" in toasts(app)
+        await pilot.press("f2")
+        await pilot.pause()
+        assert isinstance(app.screen, NewRunForm)
+
+
+async def test_quitting_asks_and_starts_on_stay() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("q")
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmDialog)
+        assert app.focused is not None and app.focused.id == "answer-stay"
+        detail = str(app.screen.query_one("#detail").render())
+        assert "6 live runs with 3 open positions and 1 scheduled signal." in detail
+        assert "3 backtests will be stopped." in detail
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+        assert len(app.screen_stack) == 2, "one question at a time"
+        await pilot.press("y")
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmDialog), "y is for questions of two answers"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DeckScreen) and host.commands == []
+
+
+async def test_quit_now_closes_the_host_and_leaves() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("q", "right", "right", "enter")
+        await pilot.pause()
+        assert host.commands == ["shutdown drain=False"]
+        assert app.return_code == 0 and not app.is_running
+
+
+async def test_draining_waits_counts_and_then_leaves() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("q", "right", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DrainDialog) and host.commands == ["shutdown drain=True"]
+        assert "6 runs still going, 3 open positions" in str(
+            app.screen.query_one("#detail").render()
+        )
+        header = replace(snapshot().header, running=1, open=1)
+        host.swap(replace(snapshot(), header=header), "header")
+        await pilot.pause()
+        assert "1 run still going, 1 open position." in str(
+            app.screen.query_one("#detail").render()
+        )
+        host.shutdown.set_result(None)
+        await pilot.pause()
+        await pilot.pause()
+        assert not app.is_running
+
+
+async def test_a_drain_can_be_cut_short() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("ctrl+q", "right", "enter")
+        await pilot.pause()
+        await pilot.press("right", "enter")
+        await pilot.pause()
+        await pilot.pause()
+        assert host.commands == ["shutdown drain=True", "shutdown drain=False"]
+        assert not app.is_running
+
+
+async def test_with_nothing_running_the_question_is_short() -> None:
+    async with console(empty_snapshot()) as (app, host, pilot):
+        await pilot.press("q")
+        await pilot.pause()
+        assert "No live run is going on." in str(app.screen.query_one("#detail").render())
+        await pilot.press("y")
+        await pilot.pause()
+        assert host.commands == ["shutdown drain=False"] and not app.is_running
+
+
+async def test_the_host_is_listened_to_while_the_app_runs_and_not_after() -> None:
+    async with console() as (_, host, _):
+        pass
+    host.swap(empty_snapshot(), "header")  # nobody is there to be told
+
+
+async def test_a_failed_engine_is_told_and_stays_told() -> None:
+    async with console() as (app, _, pilot):
+        app.post_message(EngineFailed("OSError: [Errno 28] No space left on device"))
+        await pilot.pause()
+        assert "THE ENGINE HAS FAILED" in toasts(app)
+        assert "[Errno 28] No space left on device" in toasts(app)
+
+
+def test_a_newer_change_replaces_one_that_still_waits() -> None:
+    assert DeckChanged(Versions(2)).can_replace(DeckChanged(Versions(1)))
+    assert not DeckChanged(Versions(2)).can_replace(EngineFailed("x"))
+
+
+async def test_greyed_keys_say_why_in_the_footer_and_when_pressed() -> None:
+    async with console(empty_snapshot()) as (app, host, pilot):
+        assert greyed(app) == {"open", "copy", "run.stop", "run.again"}
+        for key, why in (
+            ("enter", "the table is empty"),
+            ("y", "there is no line here to copy"),
+            ("s", "there is no live run"),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert why in toasts(app)
+        assert host.commands == []
