@@ -196,27 +196,13 @@ class Engine:
 
         return self._instance(key, make)
 
-    def live(
-        self,
-        symbol: str,
-        *,
-        strategy_name: str,
-        exchange_name: str,
-        instants: Callable[[int], bool] | None = None,
-    ) -> Instance:
+    def live(self, symbol: str, *, strategy_name: str, exchange_name: str) -> Instance:
         """The live run of this key; it is made on first use.
-
-        Args:
-            symbol: what to watch.
-            strategy_name: a registered strategy.
-            exchange_name: a registered exchange.
-            instants: which minutes are decision instants; every whole minute by default. Replays
-                give a frame's instants here.
 
         Raises:
             NotRegisteredError: naming what is missing.
         """
-        return self.live_runs.instance(symbol, strategy_name, exchange_name, instants)
+        return self.live_runs.instance(symbol, strategy_name, exchange_name)
 
     def instances(self, mode: Mode | None = None) -> tuple[Instance, ...]:
         """All runs made so far, oldest first; of one mode if given."""

@@ -87,6 +87,10 @@ class LiveRuns:
         home: the engine.
         store: where their state is kept.
         instances: the engine's runs by key; live ones are added to it.
+
+    Attributes:
+        instants: which whole minutes are decision instants, for runs made from now on. Every one
+            by default; replays give a frame's.
     """
 
     def __init__(self, home: Home, store: Store, instances: dict[RunKey, Instance]) -> None:
@@ -96,14 +100,9 @@ class LiveRuns:
         self._markets: dict[tuple[object, ...], Market] = {}
         self._live_risk: RiskGate | None = None
         self._sessions: dict[RunKey, int] = {}
+        self.instants: Callable[[int], bool] = every_minute
 
-    def instance(
-        self,
-        symbol: str,
-        strategy_name: str,
-        exchange_name: str,
-        instants: Callable[[int], bool] | None = None,
-    ) -> Instance:
+    def instance(self, symbol: str, strategy_name: str, exchange_name: str) -> Instance:
         """The live run of this key; it is made on first use.
 
         Raises:
@@ -114,7 +113,7 @@ class LiveRuns:
         key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
         found = self._instances.get(key)
         if found is None:
-            found = Instance(key, self._home.bus, self._maker(key, instants), blocking_sink=False)
+            found = Instance(key, self._home.bus, self._maker(key), blocking_sink=False)
             self._instances[key] = found
         return found
 
@@ -176,15 +175,13 @@ class LiveRuns:
             self._home.bus.publish("error", RunError(StateError(problem), stage="recovery"))
         return Recovered(tuple(restored), len(state.undelivered), tuple(problems), state)
 
-    def _maker(
-        self, key: RunKey, instants: Callable[[int], bool] | None = None
-    ) -> Callable[[], LiveExecution]:
+    def _maker(self, key: RunKey) -> Callable[[], LiveExecution]:
         def make() -> LiveExecution:
             strategy = self._home.strategy(key.strategy_name, "Live")
             exchange = self._home.exchanges.get(key.exchange_name, "Live")
             record = self._new_record(key, strategy)
             settings = self._home.settings
-            return self._live_execution(key, strategy, exchange, settings, record, None, instants)
+            return self._live_execution(key, strategy, exchange, settings, record, None)
 
         return make
 
@@ -266,7 +263,6 @@ class LiveRuns:
         settings: Settings,
         record: InstanceRecord,
         resumed: RunState | None,
-        instants: Callable[[int], bool] | None = None,
     ) -> LiveExecution:
         return LiveExecution(
             key=key,
@@ -278,7 +274,7 @@ class LiveRuns:
             clock=self._home.clock,
             store=self._store,
             record=record,
-            instants=instants or every_minute,
+            instants=self.instants,
             resumed=resumed,
         )
 

@@ -74,9 +74,8 @@ async def replayed(case: dict[str, Any], trigger: str) -> Transitions:
             maxsize=1_000_000,
         )  # fmt: skip
         with registered(case, engine, trigger):
-            instance = engine.live(
-                SYMBOL, strategy_name="scripted", exchange_name="golden", instants=instants
-            )
+            engine.live_runs.instants = instants
+            instance = engine.live(SYMBOL, strategy_name="scripted", exchange_name="golden")
             instance.start()
             await clock.sleep_until(end + 90_000)
             execution: Any = instance.execution

@@ -214,7 +214,7 @@ class _Redact(logging.Filter):
 
 
 def _logger(name: str) -> logging.Logger:
-    """ccxt's logger: it would write headers and whole answers at level DEBUG."""
+    """Ccxt's logger: it would write headers and whole answers at level DEBUG."""
     logger = logging.getLogger(f"signaldeck.exchange.ccxt.{name}")
     logger.setLevel(logging.WARNING)
     if not logger.filters:
