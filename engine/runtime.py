@@ -140,11 +140,18 @@ class Engine:
         A component whose name is taken by an earlier file is refused like any second
         registration, so load a user's files before the shipped ones.
         """
+        before = set(self._registered())
         token = _current.set(self)
         try:
             loaded = execute(path, self._registered)
         finally:
             _current.reset(token)
+        if loaded.error:
+            # A file that failed half-way leaves nothing behind: half a component could run.
+            for registry in self._registries():
+                for name in registry.names():
+                    if (registry.kind, name) not in before:
+                        registry.remove(name)
         self.files.append(loaded)
         return loaded
 
@@ -162,6 +169,7 @@ class Engine:
             format_quantity=exchange.format_quantity,
             intervals=tuple(i for i in CANDLE_INTERVALS if i in exchange.intervals()),
             get_symbols=exchange.symbols,
+            get_history=exchange.history,
             close=exchange.close,
             note=spec.kind,
         )
@@ -269,10 +277,12 @@ class Engine:
         self.bus.publish("error", event)
 
     def _registered(self) -> tuple[tuple[str, str], ...]:
-        registries: tuple[Registry[Any], ...] = (
-            self.strategies, self.exchanges, self.frames, self.risks,
-        )  # fmt: skip
-        return tuple((registry.kind, name) for registry in registries for name in registry.names())
+        return tuple(
+            (registry.kind, name) for registry in self._registries() for name in registry.names()
+        )
+
+    def _registries(self) -> tuple[Registry[Any], ...]:
+        return self.strategies, self.exchanges, self.frames, self.risks
 
 
 class _Default:

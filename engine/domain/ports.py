@@ -44,6 +44,10 @@ class Exchange(Protocol):
         """Symbols that can be asked for; empty when the exchange cannot tell."""
         ...
 
+    def history(self) -> tuple[int, int] | None:
+        """Open of the oldest and close of the newest bar, ms UTC; None when it cannot tell."""
+        ...
+
     async def close(self) -> None:
         """Release connections and files."""
         ...

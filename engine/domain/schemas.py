@@ -112,7 +112,8 @@ class ExchangeSchema(Schema):
     """An exchange: a function that returns candles, and two that format numbers.
 
     ``intervals`` names the candle intervals ``get_candles`` serves; None means that it is asked
-    for any interval and that what it does not serve is resampled from 1m.
+    for any interval and that what it does not serve is resampled from 1m. ``get_symbols()`` lists
+    what can be asked for; ``get_history()`` gives the (first, last) instants of what there is.
     """
 
     exchange_name: Name
@@ -122,6 +123,7 @@ class ExchangeSchema(Schema):
     format_quantity: AnyFunction | None = None
     intervals: tuple[Annotated[str, _one_of(CANDLE_INTERVALS)], ...] | None = None
     get_symbols: AnyFunction | None = None
+    get_history: AnyFunction | None = None
     close: AnyFunction | None = None
     callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_candle_data")] = Field(
         default_factory=dict

@@ -134,6 +134,12 @@ class Instance:
         """Whether a session is under way."""
         return self._status in (RUNNING, STOPPING)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its strategy overran its time limit and has still not returned."""
+        session = getattr(self.execution, "session", None)
+        return session is not None and session.source.stuck
+
     async def get_status(self) -> str:
         """The status, as a coroutine like every method of the execution classes."""
         return self._status

@@ -258,6 +258,10 @@ class Market:
         since, until = since // step * step, until // step * step
         columns = await self._fetch(source, since, until)
         if not len(columns.timestamp):
+            # The question may fall into a hole, or behind the newest bar.
+            since -= (self.settings.max_gap_minutes * MINUTE // step + 1) * step
+            columns = await self._fetch(source, since, until)
+        if not len(columns.timestamp):
             raise NoDataError(
                 f"{source}: no candles between {minute_text(since)} and {minute_text(until)}: "
                 "check the symbol's name and the dates"
