@@ -60,6 +60,7 @@ class SignalSource:
         self._scope = Scope(key, market, loop, form)
         self._limit = limit_seconds
         self._waiting: tuple[Coroutine[Any, Any, Any], Any, ExecutionContext] | None = None
+        self._threaded_call: asyncio.Future[Any] | None = None
         self._stuck: asyncio.Future[Any] | None = None
 
     @property
@@ -121,6 +122,7 @@ class SignalSource:
                 return await _resumed(waiting, first)
         except TimeoutError as error:
             if deadline.expired():
+                self._stuck = self._threaded_call
                 raise self._overrun(context.when) from None
             raise error
         finally:
@@ -129,7 +131,7 @@ class SignalSource:
 
     async def _in_thread(self, context: ExecutionContext) -> object:
         future: asyncio.Future[Any] = self._scope.loop.create_future()
-        self._stuck = future
+        self._threaded_call = future
         scope = copy_context()
         scope.run(current_execution.set, context)
 

@@ -9,47 +9,31 @@ the loop they are used on.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 
-from engine.adapters.exchanges.ccxt_client import Usage, check_options, make_client, secrets_of
-from engine.adapters.exchanges.ccxt_errors import Failure, RequestError, failure_of, sealed
+from engine.adapters.exchanges.ccxt_client import Usage, check_options, make_client
+from engine.adapters.exchanges.ccxt_errors import RequestError
 from engine.adapters.exchanges.ccxt_library import Client, ClientClass, check_id, client_class
+from engine.adapters.exchanges.ccxt_requests import Requests
+from engine.adapters.exchanges.precision import MAX_DECIMALS, fixed
 from engine.domain.bars import FRAME_INTERVALS, Candles, interval_ms
 from engine.domain.errors import ExchangeError, NoDataError
 from engine.domain.ports import Clock
-from engine.domain.time import MINUTE, minute_text, to_ms
-
-_T = TypeVar("_T")
-
-PATIENCE_MS: Final = MINUTE
-"""The longest pause before a request is tried again. An exchange that asks for a longer one gets
-it, but whoever asked is told at once instead of being kept waiting."""
+from engine.domain.time import MINUTE, to_ms
 
 _PAGE: Final = 500
 """Bars per request where ccxt does not know how many the exchange allows."""
 
 _RELOAD_MS: Final = 60 * MINUTE
 """Markets older than this are loaded again before a symbol is called unknown."""
-
-_log = logging.getLogger("signaldeck.exchange")
-
-
-@dataclass(slots=True)
-class _Silence:
-    """Until when (ms UTC) the exchange wants no request, and why."""
-
-    until: int = 0
-    failure: Failure | None = None
 
 
 class CcxtExchange:
@@ -89,10 +73,8 @@ class CcxtExchange:
         check_options(self.name, options)
         self._clock = clock
         self._options = dict(options)
-        self._retries = retry_count
-        self._delay = retry_delay_ms
+        self._requests = Requests(self.name, clock, retry_count, retry_delay_ms)
         self._usage = Usage()
-        self._silence = _Silence()
         self._offset: int | None = None
         self._class: ClientClass | None = None
         self._client: Client | None = None
@@ -213,7 +195,7 @@ class CcxtExchange:
             if client.has.get("fetchTime") is not True:
                 return None
             before = self._clock.now()
-            theirs = await self._told(where, client, client.fetch_time, tries=1)
+            theirs = await self._requests.ask(where, client.fetch_time, client.timeout, once=True)
             after = self._clock.now()
         if theirs is None:
             return None
@@ -266,7 +248,7 @@ class CcxtExchange:
             client.set_markets_from_exchange(self._listed)
             return
         if client is not self._client:
-            await self._told(f"{where}, markets", client, client.load_markets)
+            await self._requests.ask(f"{where}, markets", client.load_markets, client.timeout)
             self._listed, self._listed_at = client, self._clock.now()
             return
         task = self._loading
@@ -284,22 +266,22 @@ class CcxtExchange:
             return
         raise failed.described(f"{where}, markets")
 
-    async def _load(self, client: Client, *, reload: bool = False) -> None:
+    async def _load(self, client: Client) -> None:
         where = f"exchange {self.name!r}, markets"
         with self._clock.working():
-            await self._request(where, client, lambda: client.load_markets(reload))
+            await self._requests.attempt(where, client.load_markets, client.timeout)
         self._listed, self._listed_at = client, self._clock.now()
 
-    def _library(self) -> None:
+    def _library(self) -> ClientClass:
         if self._class is None:
             self._class = client_class(self.exchange_id)
+        return self._class
 
     def _make(self) -> Client:
-        self._library()
-        assert self._class is not None
-        return make_client(self._class, self._options, self.name, self._clock.now, self._usage)
+        make = self._library()
+        return make_client(make, self._options, self.name, self._clock.now, self._usage)
 
-    # -- requests --------------------------------------------------------------------------------
+    # -- candles ---------------------------------------------------------------------------------
 
     async def _pages(
         self, client: Client, name: str, interval: str, since: int, limit: int, where: str
@@ -316,7 +298,8 @@ class CcxtExchange:
             async def page(start: int = start, size: int = size) -> Sequence[Sequence[float]]:
                 return await client.fetch_ohlcv(name, interval, start, size)
 
-            found = [row for row in await self._told(where, client, page) if row[0] >= start]
+            answer = await self._requests.ask(where, page, client.timeout)
+            found = [row for row in answer if row[0] >= start]
             if self._offset is not None:
                 found = [row for row in found if row[0] + step <= self._their_now()]
             rows += found
@@ -332,82 +315,6 @@ class CcxtExchange:
     def _their_now(self) -> int:
         return self._clock.now() + (self._offset or 0)
 
-    async def _told(
-        self,
-        where: str,
-        client: Client,
-        request: Callable[[], Awaitable[_T]],
-        tries: int | None = None,
-    ) -> _T:
-        """The answer to a request.
-
-        Raises:
-            NoDataError: the exchange does not know the symbol.
-            ExchangeError: naming where, what, how often and what to do.
-        """
-        try:
-            return await self._request(where, client, request, tries)
-        except RequestError as error:
-            failed = error
-        if failed.failure.unknown_symbol:
-            raise NoDataError(f"{where}: {failed.failure.text}: it may have been delisted")
-        raise failed.described(where)
-
-    async def _request(
-        self,
-        where: str,
-        client: Client,
-        request: Callable[[], Awaitable[_T]],
-        tries: int | None = None,
-    ) -> _T:
-        """The answer to a request, after as many tries as the kind of failure deserves.
-
-        Raises:
-            RequestError: with the last failure.
-        """
-        last = (self._retries + 1) if tries is None else tries
-        pause = self._delay
-        for attempt in range(1, last + 1):
-            await self._keep_silence()
-            try:
-                return await request()
-            except Exception as error:
-                failure = failure_of(error, client.timeout)
-                cause = sealed(error, secrets_of(self.name))
-            wait = self._note_wish(failure, pause)
-            if attempt == last or not failure.transient or wait > PATIENCE_MS:
-                raise RequestError(failure, attempt, cause)
-            _log.warning(
-                "%s: %s: try %d of %d in %g s", where, failure.text, attempt + 1, last, wait / 1000
-            )
-            await self._clock.sleep_until(self._clock.now() + wait)
-            pause = min(pause * 2, PATIENCE_MS)
-        raise AssertionError("unreachable")
-
-    def _note_wish(self, failure: Failure, pause: int) -> int:
-        """How long to pause; what the exchange asked for is kept by all requests to it."""
-        if failure.wait_ms is None:
-            return pause
-        until = self._clock.now() + failure.wait_ms
-        if until > self._silence.until:
-            self._silence = _Silence(until, failure)
-        return failure.wait_ms
-
-    async def _keep_silence(self) -> None:
-        """Wait while the exchange wants no requests.
-
-        Raises:
-            RequestError: it has banned us, or wants a longer silence than anybody should wait.
-        """
-        while (left := self._silence.until - self._clock.now()) > 0:
-            failure = self._silence.failure
-            if failure is not None and (failure.banned or left > PATIENCE_MS):
-                text = failure.text
-                if not failure.banned:
-                    text += f" and wants none before {minute_text(self._silence.until)}"
-                raise RequestError(Failure(text, failure.advice))
-            await self._clock.sleep_until(self._silence.until)
-
     # -- symbols ---------------------------------------------------------------------------------
 
     async def _resolve(self, client: Client, symbol: str, where: str) -> str:
@@ -415,7 +322,9 @@ class CcxtExchange:
         market = _market(client, symbol)
         if market is None and self._clock.now() - self._listed_at > _RELOAD_MS:
             self._listed_at = self._clock.now()
-            await self._told(f"{where}, markets", client, lambda: client.load_markets(True))
+            await self._requests.ask(
+                f"{where}, markets", lambda: client.load_markets(True), client.timeout
+            )
             self._listed = client
             market = _market(client, symbol)
         if market is None:
@@ -442,7 +351,7 @@ class CcxtExchange:
             # ccxt refuses what rounds to nothing because no order could be made of it.
             if type(error).__name__ == "InvalidOrder":
                 return "0"
-            return f"{value:.8f}".rstrip("0").rstrip(".")
+            return fixed(value, MAX_DECIMALS)  # a market without a known precision
 
 
 def _market(client: Client, symbol: str) -> Mapping[str, Any] | None:

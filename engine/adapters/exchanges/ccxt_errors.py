@@ -50,8 +50,9 @@ class Failure:
         text: what happened, as the end of a sentence about the exchange.
         advice: what to do about it.
         transient: the same request may succeed a little later.
-        wait_ms: how long the exchange asked to be left alone, None if it did not.
-        banned: no request at all may be made for `wait_ms`.
+        wait_ms: how long the exchange asked to be left alone, None if it did not say.
+        for_all: the pause before the next try is for every request to the exchange.
+        banned: it is not to be waited for either: all are told to go on without the exchange.
         unknown_symbol: the exchange does not know the symbol.
     """
 
@@ -59,6 +60,7 @@ class Failure:
     advice: str
     transient: bool = False
     wait_ms: int | None = None
+    for_all: bool = False
     banned: bool = False
     unknown_symbol: bool = False
 
@@ -130,6 +132,7 @@ def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failur
             "is made before",
             f"it was asked too often; afterwards {_ADVICE_SLOWER}",
             wait_ms=wait,
+            for_all=True,
             banned=True,
         )
     if status == _TOO_MANY:
@@ -138,13 +141,16 @@ def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failur
             _ADVICE_SLOWER,
             transient=True,
             wait_ms=_retry_after(headers, now),
+            for_all=True,
         )
     if status >= _SERVER_ERROR or status == _REQUEST_TIMEOUT:
+        wait = _retry_after(headers, now)
         return Failure(
             f"it answered HTTP {_phrase(status)}",
             _ADVICE_DOWN,
             transient=True,
-            wait_ms=_retry_after(headers, now),
+            wait_ms=wait,
+            for_all=wait is not None,
         )
     advice = {
         401: "check the keys in the environment, or unset them (candles seldom need any)",
@@ -272,9 +278,12 @@ def failure_of(error: Exception, timeout_ms: int) -> Failure:
         return Failure(f"it refused the request ({text})", _ADVICE_REQUEST)
     for name, advice, transient in _BY_CLASS:
         if name in names:
-            unknown = name == "BadSymbol"
             return Failure(
-                f"{type(error).__name__}: {text}", advice, transient, unknown_symbol=unknown
+                f"{type(error).__name__}: {text}",
+                advice,
+                transient,
+                for_all=advice == _ADVICE_SLOWER,
+                unknown_symbol=name == "BadSymbol",
             )
     # A parser stumbled: over a garbled answer, most often, and that passes.
     return Failure(
