@@ -31,7 +31,7 @@ format: $(VENV)/.installed-dev
 
 # One process and nothing beside it: two measurements at once disturb each other.
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest tests/benchmarks -p no:xdist -s $(PYTEST)
+	$(BIN)/python -m tests.benchmarks.workloads
 
 dev: $(VENV)/.installed-dev
 
