@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from textual import work
 from textual.app import App
@@ -33,6 +35,11 @@ from screens.quit import QUITTING, DrainDialog, quit_dialog
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText
 
+SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingProxyType(
+    {"deck": DeckScreen, "backtests": BacktestsScreen}
+)
+"""The screen of every mode; its key is ``mode.NAME`` in the keymap."""
+
 
 class SignaldeckApp(App[None]):
     """The console.
@@ -55,8 +62,7 @@ class SignaldeckApp(App[None]):
         bind("palette", "command_palette"),
         bind("quit", "quit"),
         bind("quit.always", "quit", show=False),
-        bind("mode.deck", "go('deck')"),
-        bind("mode.backtests", "go('backtests')"),
+        *(bind(f"mode.{mode}", f"go('{mode}')") for mode in SCREENS),
     ]
 
     def __init__(
@@ -72,10 +78,9 @@ class SignaldeckApp(App[None]):
         self.context = ScreenContext(host, frozen_clock or monotonic)
         self.animation_level = "none"
         self._toasts = ToastQueue()
-        self._deck: DeckScreen | None = None
-        self._backtests: BacktestsScreen | None = None
-        self.add_mode("deck", self._make_deck)
-        self.add_mode("backtests", self._make_backtests)
+        self._bases: dict[str, BaseScreen] = {}
+        for mode in SCREENS:
+            self.add_mode(mode, partial(self._make, mode))
         for known in THEMES:
             self.register_theme(known)
         self.theme = THEMES[0].name if theme is None else theme
@@ -83,13 +88,9 @@ class SignaldeckApp(App[None]):
         if keymap:
             self.set_keymap(keymap)
 
-    def _make_deck(self) -> DeckScreen:
-        self._deck = DeckScreen(self.context)
-        return self._deck
-
-    def _make_backtests(self) -> BacktestsScreen:
-        self._backtests = BacktestsScreen(self.context)
-        return self._backtests
+    def _make(self, mode: str) -> BaseScreen:
+        self._bases[mode] = SCREENS[mode](self.context)
+        return self._bases[mode]
 
     def on_mount(self) -> None:
         """Listen to the host; keep clocks, ages and gathered notices going."""
@@ -178,14 +179,10 @@ class SignaldeckApp(App[None]):
         """Go where the new run is to be seen."""
         if run is None:
             return
-        if run.kind == "backtest":
-            self.switch_mode("backtests")
-            if self._backtests is not None:
-                self._backtests.call_after_refresh(self._backtests.select_run, run.run_id)
-        else:
-            self.switch_mode("deck")
-            if self._deck is not None:
-                self._deck.call_after_refresh(self._deck.select_run, run.run_id)
+        mode = "backtests" if run.kind == "backtest" else "deck"
+        self.switch_mode(mode)
+        screen = self._bases[mode]
+        screen.call_after_refresh(screen.select_run, run.run_id)
         self.notify(clean(run.sentence), title="started", timeout=3, markup=False)
 
     async def action_quit(self) -> None:

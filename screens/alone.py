@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
+from textual.binding import BindingType
 from textual.widget import Widget
 
+from console.keymap import bind
 from console.themes import THEMES
 
 
@@ -17,6 +20,8 @@ class AloneApp(App[None]):
         widget: what to show.
         fill: gives the widget its data once it is mounted.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("quit", "quit")]
 
     def __init__(self, widget: Widget, fill: Callable[[], object] | None = None) -> None:
         super().__init__()
@@ -38,5 +43,5 @@ class AloneApp(App[None]):
 
 
 def show_alone(widget: Widget, fill: Callable[[], object] | None = None) -> None:
-    """Run a terminal application that shows the widget; ctrl+q ends it."""
+    """Run a terminal application that shows the widget; ``q`` ends it."""
     AloneApp(widget, fill).run()

@@ -29,8 +29,8 @@ from screens.widgets.line_table import LineTable
 from screens.widgets.pane import PaneStack
 from screens.widgets.panel import Panel
 
-MODES = (("1", "Deck"), ("5", "Backtests"))
-"""Key and name of every mode there is, as the header lists them."""
+MODES = (("mode.deck", "Deck"), ("mode.backtests", "Backtests"))
+"""Key id and name of every mode there is, as the header lists them."""
 
 T = TypeVar("T")
 
@@ -93,6 +93,9 @@ class BaseScreen(Screen[None]):
         for stack in self.query(PaneStack):
             stack.resized(event.size.width, event.size.height)
         self.call_after_refresh(self.follow)
+
+    def select_run(self, run_id: str) -> None:
+        """Put the cursor on a run, where the screen lists runs."""
 
     # Drawing
 

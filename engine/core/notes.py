@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+_PLAIN = re.compile(r"(?:[\w.,;:%()/=+]| (?! ))*", re.ASCII)
+"""Text in which no pattern below finds anything to change."""
+
 _LONGEST = 4_000
 """Characters of a note that are looked at; some patterns take time quadratic in its length."""
 
@@ -29,6 +32,8 @@ _STEPS = (
 def plain_text(note: object) -> str:
     """One plain line of a note: Markdown, tags and control characters gone; None gives ""."""
     text = "" if note is None else str(note)[:_LONGEST]
+    if _PLAIN.fullmatch(text):
+        return text.strip()
     for pattern, replacement in _STEPS:
         text = pattern.sub(replacement, text)
     return text.strip()

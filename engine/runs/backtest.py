@@ -81,7 +81,9 @@ class BacktestExecution:
         self._bus = bus
         self._gap = interval_ms(strategy.interval)
         self._ids = 0
-        self._namespace = uuid5(_NAMESPACE, str(key))
+        # Ids look like UUIDs and are the same whenever the same run is repeated.
+        run = f"{key}|{self.frame.start}|{self.frame.end}"
+        self._id_prefix = str(uuid5(_NAMESPACE, run))[:24]
         self._yielded = 0.0
         self._at_vwap = settings.fill_price == "vwap"
 
@@ -300,4 +302,4 @@ class BacktestExecution:
 
     def _next_id(self, when: int) -> str:
         self._ids += 1
-        return str(uuid5(self._namespace, f"{self._ids}|{when}"))
+        return f"{self._id_prefix}{self._ids:012x}"

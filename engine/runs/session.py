@@ -260,8 +260,10 @@ class Session:
     async def _open(self, position: OpenPosition, when: int, extra: list[Change]) -> None:
         row = position.row
         result = Opened(self.key, when, row.price_open, row)
-        changes = [*extra, *self._opening(position, result)]
-        numbers = await self._durably(changes, on_failure=self._release)
+        numbers: tuple[int, ...] = ()
+        if self._store is not None:
+            changes = [*extra, *self._opening(position, result)]
+            numbers = await self._durably(changes, on_failure=self._release)
         self.held = position
         await self._announce_opened(result, numbers)
 
@@ -291,13 +293,11 @@ class Session:
 
     async def _close(self, held: OpenPosition, bar: BarClose, exit_: Exit) -> None:
         result = self._closed(held.row, bar.at, exit_)
-        numbers = await self._durably(
-            [
-                HeldChanged(self.key, None),
-                *(Released(name, self.key) for name in self._risk_names),
-                Journaled(self.key, result),
-            ]
-        )
+        numbers: tuple[int, ...] = ()
+        if self._store is not None:
+            released = (Released(name, self.key) for name in self._risk_names)
+            changes = [HeldChanged(self.key, None), *released, Journaled(self.key, result)]
+            numbers = await self._durably(changes)
         self._release()
         self.held = None
         await self._announce_closed(result, numbers)
@@ -391,24 +391,27 @@ class Session:
         )  # fmt: skip
 
     async def _announce_opened(self, result: Opened, numbers: tuple[int, ...]) -> None:
-        with execution(self._context(result.when)):
-            await self._call("on_write", result.when, result.signal)
-            await self._call("on_open", result.when, result.signal, result.current_price)
+        if self._strategy.callbacks:
+            with execution(self._context(result.when)):
+                await self._call("on_write", result.when, result.signal)
+                await self._call("on_open", result.when, result.signal, result.current_price)
         await self._announce(result, numbers)
 
     async def _announce_closed(self, result: Closed, numbers: tuple[int, ...]) -> None:
         self.journal.trades.append(result)
-        with execution(self._context(result.when)):
-            await self._call("on_close", result.when, result.signal, result.current_price)
-            await self._call("on_write", result.when, None)
+        if self._strategy.callbacks:
+            with execution(self._context(result.when)):
+                await self._call("on_close", result.when, result.signal, result.current_price)
+                await self._call("on_write", result.when, None)
         await self._announce(result, numbers)
 
     async def _announce(self, result: TickResult, numbers: tuple[int, ...]) -> None:
         """Callbacks, events and the run's consumer hear of a transition, in this order."""
-        with execution(self._context(result.when)):
-            await self._call("on_tick", result.when, result)
-            self._bus.publish_result(self._topic, result)
-            self._bus.publish_result("signal", result)
+        if self._strategy.callbacks or self._bus.wants(self._topic) or self._bus.wants("signal"):
+            with execution(self._context(result.when)):
+                await self._call("on_tick", result.when, result)
+                self._bus.publish_result(self._topic, result)
+                self._bus.publish_result("signal", result)
         self._delivered(numbers)
         if self._backtest:
             await self._bus.flush()

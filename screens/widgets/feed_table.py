@@ -52,7 +52,9 @@ class FeedTable(Panel, LineTable[FeedEntry]):
             ),
             Column[FeedEntry]("symbol", 8, lambda e: Cell(clean(e.symbol), "strong"), grow=4),
             Column[FeedEntry]("side", 5, lambda e: Cell(clean(e.position))),
-            Column[FeedEntry]("strategy", 10, lambda e: Cell(clean(e.strategy_name)), grow=8),
+            Column[FeedEntry](
+                "strategy", 14, lambda e: Cell(clean(e.strategy_name)), grow=4, shrink=4
+            ),
             Column[FeedEntry](
                 "exchange", 9, lambda e: Cell(clean(e.exchange_name), "muted"), drop=1, grow=6
             ),

@@ -103,4 +103,5 @@ class FormField(Vertical):
 if __name__ == "__main__":
     from screens.alone import show_alone
 
-    show_alone(FormField("symbol", "Symbol", Input("BTCUSDT", compact=True)))
+    field = FormField("symbol", "Symbol", Input(compact=True))
+    show_alone(field, lambda: setattr(field, "value", "BTCUSDT"))

@@ -10,6 +10,7 @@ from textual.strip import Strip
 
 from console.views import DeckSnapshot, ExchangeHealth, HeaderView
 from screens.context import LATE_HEARTBEAT, ScreenContext
+from screens.spelling import spell
 from screens.text import clean, clock, many, short_span
 from screens.widgets.panel import Panel
 from screens.widgets.tones import Cell, ToneWidget, two_sided, width_of
@@ -20,7 +21,7 @@ class HeaderLine(Panel, ToneWidget):
 
     Args:
         context: host and clock.
-        modes: key and name of every mode, in order.
+        modes: key id and name of every mode, in order.
         active: name of the mode this header stands in.
     """
 
@@ -71,9 +72,9 @@ class HeaderLine(Panel, ToneWidget):
 
     def _mode_bar(self) -> tuple[Cell, ...]:
         cells: list[Cell] = []
-        for key, name in self._modes:
+        for key_id, name in self._modes:
             here = name == self._active
-            cells.append(Cell(f"{key} ", "muted"))
+            cells.append(Cell(spell(self, f"{{{key_id}}} "), "muted"))
             cells.append(Cell(f"[{name}]" if here else name, "accent" if here else "muted"))
             cells.append(Cell("  "))
         return tuple(cells[:-1])
@@ -142,4 +143,4 @@ if __name__ == "__main__":
     from screens.sample import SampleHost, frozen_clock
 
     sample = ScreenContext(SampleHost(), frozen_clock)
-    show_alone(HeaderLine(sample, (("1", "Deck"), ("5", "Backtests")), "Deck"))
+    show_alone(HeaderLine(sample, (("mode.deck", "Deck"), ("mode.backtests", "Backtests")), "Deck"))

@@ -91,7 +91,9 @@ class InstancesTable(Panel, LineTable[InstanceView]):
         columns = (
             Column[InstanceView]("status", 8, status_cell, grow=6),
             Column[InstanceView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4),
-            Column[InstanceView]("strategy", 10, lambda v: Cell(clean(v.strategy_name)), grow=8),
+            Column[InstanceView](
+                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), grow=4, shrink=4
+            ),
             Column[InstanceView](
                 "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=8, grow=6
             ),

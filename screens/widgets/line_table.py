@@ -47,6 +47,7 @@ class Column(Generic[Row]):
         right: aligned to the right, as numbers are.
         drop: 0 keeps the column always; else the highest number goes first where room is short.
         grow: cells it may take beyond ``width`` where there is room, columns from left to right.
+        shrink: cells of ``width`` it gives up where room is short with all droppable columns gone.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Column(Generic[Row]):
     right: bool = False
     drop: int = 0
     grow: int = 0
+    shrink: int = 0
 
 
 def fit_columns(columns: Sequence[Column[Row]], width: int) -> list[tuple[Column[Row], int]]:
@@ -66,12 +68,12 @@ def fit_columns(columns: Sequence[Column[Row]], width: int) -> list[tuple[Column
 
     while needed() > width and any(column.drop for column in kept):
         kept.remove(max(kept, key=lambda column: column.drop))
-    spare = max(0, width - needed())
+    spare = width - needed()
     fitted: list[tuple[Column[Row], int]] = []
     for column in kept:
-        extra = min(column.grow, spare)
-        spare -= extra
-        fitted.append((column, column.width + extra))
+        change = min(column.grow, spare) if spare > 0 else -min(column.shrink, -spare)
+        spare -= change
+        fitted.append((column, column.width + change))
     return fitted
 
 

@@ -180,3 +180,13 @@ class PaneStack(Container):
         if self._accordion:
             for pane in self._panes:
                 pane.fold(self.short and pane is not self._open)
+
+
+if __name__ == "__main__":
+    from screens.alone import show_alone
+    from screens.widgets.choice import Choice
+
+    first = Pane("Upper", Choice(("one", "two"), "one"))
+    second = Pane("Lower", Choice(("three", "four"), "three"))
+    stack = PaneStack([first, second])
+    show_alone(stack, lambda: stack.resized(80, 24))

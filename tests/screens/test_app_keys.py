@@ -18,7 +18,7 @@ from screens.quit import DrainDialog
 from screens.sample import empty_snapshot, snapshot
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
-from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts
+from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts, until
 
 
 def footer(app: SignaldeckApp) -> list[str]:
@@ -175,9 +175,8 @@ async def test_quitting_asks_and_starts_on_stay() -> None:
 async def test_quit_now_closes_the_host_and_leaves() -> None:
     async with console() as (app, host, pilot):
         await pilot.press("q", "right", "right", "enter")
-        await pilot.pause()
-        assert host.commands == ["shutdown drain=False"]
-        assert app.return_code == 0 and not app.is_running
+        await until(pilot, lambda: not app.is_running)
+        assert host.commands == ["shutdown drain=False"] and app.return_code == 0
 
 
 async def test_draining_waits_counts_and_then_leaves() -> None:
@@ -195,9 +194,7 @@ async def test_draining_waits_counts_and_then_leaves() -> None:
             app.screen.query_one("#detail").render()
         )
         host.shutdown.set_result(None)
-        await pilot.pause()
-        await pilot.pause()
-        assert not app.is_running
+        await until(pilot, lambda: not app.is_running)
 
 
 async def test_a_drain_can_be_cut_short() -> None:
@@ -205,10 +202,8 @@ async def test_a_drain_can_be_cut_short() -> None:
         await pilot.press("ctrl+q", "right", "enter")
         await pilot.pause()
         await pilot.press("right", "enter")
-        await pilot.pause()
-        await pilot.pause()
+        await until(pilot, lambda: not app.is_running)
         assert host.commands == ["shutdown drain=True", "shutdown drain=False"]
-        assert not app.is_running
 
 
 async def test_with_nothing_running_the_question_is_short() -> None:
@@ -217,8 +212,8 @@ async def test_with_nothing_running_the_question_is_short() -> None:
         await pilot.pause()
         assert "No live run is going on." in str(app.screen.query_one("#detail").render())
         await pilot.press("y")
-        await pilot.pause()
-        assert host.commands == ["shutdown drain=False"] and not app.is_running
+        await until(pilot, lambda: not app.is_running)
+        assert host.commands == ["shutdown drain=False"]
 
 
 async def test_the_host_is_listened_to_while_the_app_runs_and_not_after() -> None:

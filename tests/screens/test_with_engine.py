@@ -155,7 +155,7 @@ async def test_the_form_shows_the_engines_own_words() -> None:
         await type_in(pilot, "GOLD")
         await until(pilot, lambda: "GOLD" in form.fields["symbol"].error)
         assert "use one of" in form.fields["symbol"].error
-        assert any(row.name == "ETHUSDT" for row in form.choices.rows) is False
+        assert form.choices.rows == ()
         await type_in(pilot, "ETH")
         await until(pilot, lambda: [row.name for row in form.choices.rows] == ["ETHUSDT"])
         await pilot.press("escape")

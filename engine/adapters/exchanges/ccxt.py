@@ -9,10 +9,11 @@ the loop they are used on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from difflib import get_close_matches
+from functools import partial
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final
@@ -24,7 +25,7 @@ from engine.adapters.exchanges.ccxt_errors import RequestError
 from engine.adapters.exchanges.ccxt_library import Client, ClientClass, check_id, client_class
 from engine.adapters.exchanges.ccxt_requests import Requests
 from engine.adapters.exchanges.precision import MAX_DECIMALS, fixed
-from engine.domain.bars import FRAME_INTERVALS, Candles, interval_ms
+from engine.domain.bars import FRAME_INTERVALS, Candles, Floats, interval_ms
 from engine.domain.errors import ExchangeError, NoDataError
 from engine.domain.ports import Clock
 from engine.domain.time import MINUTE, to_ms
@@ -118,8 +119,7 @@ class CcxtExchange:
                     f"{where}: it does not serve this interval, only {', '.join(_names(client))}: "
                     "ask for one of these (higher ones can be made from 1m)"
                 )
-            rows = await self._pages(client, name, interval, to_ms(since), limit, where)
-        return _candles(rows)
+            return await self._pages(client, name, interval, to_ms(since), limit, where)
 
     def format_price(self, symbol: str, price: float) -> str:
         """A price in the exchange's precision.
@@ -220,7 +220,7 @@ class CcxtExchange:
     async def _borrowed(self, where: str) -> AsyncGenerator[Client]:
         """A client for the running loop: the kept one at home, elsewhere one for this use."""
         if self._closed:
-            raise ExchangeError(f"{where}: the exchange was closed: open it again")
+            raise _closed(where)
         if self._class is None:
             await asyncio.to_thread(self._library)
         if asyncio.get_running_loop() is self._home:
@@ -260,11 +260,14 @@ class CcxtExchange:
         try:
             with self._clock.waiting():
                 await asyncio.shield(task)
-        except RequestError as error:
-            failed = error
-        else:
             return
-        raise failed.described(f"{where}, markets")
+        except RequestError as error:
+            failed = error.described(f"{where}, markets")
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            failed = _closed(where)
+        raise failed
 
     async def _load(self, client: Client) -> None:
         where = f"exchange {self.name!r}, markets"
@@ -285,32 +288,30 @@ class CcxtExchange:
 
     async def _pages(
         self, client: Client, name: str, interval: str, since: int, limit: int, where: str
-    ) -> list[Sequence[float]]:
+    ) -> Candles:
         step = interval_ms(interval, FRAME_INTERVALS)
-        most = client.feature_value(name, "fetchOHLCV", "limit") or _PAGE
-        end = since + limit * step
-        rows: list[Sequence[float]] = []
-        cursor = since
-        while len(rows) < limit and cursor <= self._their_now():
-            size = min(limit - len(rows), int(most))
-            start = cursor
-
-            async def page(start: int = start, size: int = size) -> Sequence[Sequence[float]]:
-                return await client.fetch_ohlcv(name, interval, start, size)
-
-            answer = await self._requests.ask(where, page, client.timeout)
-            found = [row for row in answer if row[0] >= start]
+        most = int(client.feature_value(name, "fetchOHLCV", "limit") or _PAGE)
+        pages: list[Floats] = []
+        cursor, missing = since, limit
+        while missing > 0 and cursor <= self._their_now():
+            size = min(missing, most)
+            ask = partial(_page, client, name, interval, cursor, size)
+            page = await self._requests.ask(where, ask, client.timeout)
             if self._offset is not None:
-                found = [row for row in found if row[0] + step <= self._their_now()]
-            rows += found
-            if found:
-                cursor = int(found[-1][0]) + step
-            else:
-                # Some exchanges look no further than `size` bars, so a hole may look like the end.
-                cursor += size * step
-                if cursor >= end:
-                    break
-        return rows[:limit]
+                page = page[page[:, 0] + step <= self._their_now()]
+            if len(page):
+                pages.append(page[:missing])
+                missing -= len(page)
+                cursor = int(page[-1, 0]) + step
+                continue
+            # Some exchanges look no further than `size` bars, so a hole may look like the end.
+            cursor += size * step
+            if cursor >= since + limit * step:
+                break
+        if not pages:
+            return Candles.empty()
+        table = np.concatenate(pages)
+        return Candles.from_columns(table[:, 0].astype(np.int64), *table[:, 1:].T)
 
     def _their_now(self) -> int:
         return self._clock.now() + (self._offset or 0)
@@ -354,6 +355,10 @@ class CcxtExchange:
             return fixed(value, MAX_DECIMALS)  # a market without a known precision
 
 
+def _closed(where: str) -> ExchangeError:
+    return ExchangeError(f"{where}: the exchange was closed: open it again")
+
+
 def _market(client: Client, symbol: str) -> Mapping[str, Any] | None:
     try:
         return client.market(symbol)
@@ -364,11 +369,9 @@ def _market(client: Client, symbol: str) -> Mapping[str, Any] | None:
 def _unknown(client: Client, symbol: str) -> str:
     plain = {_plain(name): name for name in client.markets or {}}
     near = get_close_matches(_plain(symbol), plain, n=3, cutoff=0.6)
-    hint = (
-        f"did you mean {' or '.join(plain[name] for name in near)}?"
-        if near
-        else (f"it lists {len(plain)} others; see them with its symbols")
-    )
+    hint = f"it lists {len(plain)} others, none with a name like it"
+    if near:
+        hint = f"did you mean {' or '.join(plain[name] for name in near)}?"
     return f"it does not list the symbol {symbol!r}: {hint}"
 
 
@@ -383,8 +386,10 @@ def _names(client: Client) -> tuple[str, ...]:
     return tuple(name for name in FRAME_INTERVALS if name in (client.timeframes or {}))
 
 
-def _candles(rows: Sequence[Sequence[float]]) -> Candles:
-    if not rows:
-        return Candles.empty()
-    table = np.array([row[:6] for row in rows], dtype=np.float64)
-    return Candles.from_columns(table[:, 0].astype(np.int64), *table[:, 1:].T)
+async def _page(client: Client, name: str, interval: str, since: int, size: int) -> Floats:
+    """Rows that open at or after ``since`` (ms UTC), shape (n, 6), literal repetitions left out."""
+    rows = await client.fetch_ohlcv(name, interval, since, size)
+    table = np.array([row[:6] for row in rows], dtype=np.float64).reshape(len(rows), 6)
+    again = np.zeros(len(table), dtype=np.bool_)
+    again[1:] = (table[1:] == table[:-1]).all(axis=1)
+    return table[(table[:, 0] >= since) & ~again]

@@ -98,9 +98,18 @@ def make_client(
         name: whose credentials are read from the environment.
         now: the present instant, ms UTC.
         usage: learns from every answer.
+
+    Raises:
+        SchemaError: ccxt cannot use an option.
     """
     config = {"enableRateLimit": True, **{k: v for k, v in options.items() if k != "urls"}}
-    client = make(config)
+    try:
+        client = make(config)
+    except Exception as error:
+        raise SchemaError(
+            f"exchange {name!r}: ccxt cannot use its options {', '.join(config)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     client.timeout_on_exit = 0  # the connector waits for its connections by itself
     client.logger = _logger(name)
     _keep_markets_small(client, options)

@@ -16,7 +16,6 @@ from typing import Final
 from urllib.parse import quote
 
 from engine.domain.errors import ExchangeError
-from engine.domain.time import minute_text
 
 DEFAULT_BAN_MS: Final = 120_000
 """How long a ban is respected when the exchange does not say how long it lasts."""
@@ -114,7 +113,7 @@ def check_answer(status: int, headers: Mapping[str, str], body: str, now: int) -
 
     Raises:
         AnswerError: the status is one of 401, 403, 407, 408, 418, 429, 451 or from 500 on, or the
-            answer is a web page or a cut-off JSON document.
+            answer is empty, a web page or a cut-off JSON document.
     """
     failure = _status_failure(status, headers, now)
     if failure is None and status < HTTPStatus.BAD_REQUEST:
@@ -128,8 +127,7 @@ def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failur
         wait = _retry_after(headers, now)
         wait = DEFAULT_BAN_MS if wait is None else wait
         return Failure(
-            f"it has banned this address (HTTP 418) until {minute_text(now + wait)}, no request "
-            "is made before",
+            "it has banned this address (HTTP 418)",
             f"it was asked too often; afterwards {_ADVICE_SLOWER}",
             wait_ms=wait,
             for_all=True,
@@ -154,8 +152,8 @@ def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failur
         )
     advice = {
         401: "check the keys in the environment, or unset them (candles seldom need any)",
-        403: "it refuses this address or key: check whether it serves your region, whether a "
-        "firewall or proxy stands between, and the permissions of the key",
+        403: "check whether it serves your region, whether a firewall or proxy stands between, "
+        "and the permissions of the key",
         407: "the proxy wants credentials: check the proxy settings",
         451: "it may not serve your region by law: choose another exchange",
     }.get(status)
@@ -165,6 +163,8 @@ def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failur
 
 
 def _form_failure(body: str) -> Failure | None:
+    if not body:
+        return Failure("its answer was empty", _ADVICE_DOWN, transient=True)
     if body.startswith("<"):
         return Failure(
             f"it answered with a web page instead of data: {_shown(body, 60)}",

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from engine.adapters.exchanges.ccxt_client import secrets_of
 from engine.adapters.exchanges.ccxt_errors import (
     Failure,
+    LibraryError,
     RequestError,
     failure_of,
     redacted,
@@ -98,21 +99,25 @@ class Requests:
             try:
                 return await request()
             except Exception as error:
-                secrets = secrets_of(self._name)
-                failure = failure_of(error, timeout_ms)
-                failure = replace(failure, text=redacted(failure.text, secrets))
-                cause = sealed(error, secrets)
+                failure, cause = self._understand(error, timeout_ms)
             wait = pause if failure.wait_ms is None else failure.wait_ms
             if failure.for_all:
                 self._begin_silence(failure, wait)
-            if tries == last or not failure.transient or wait > PATIENCE_MS:
+            if failure.banned or (failure.wait_ms or 0) > PATIENCE_MS:
+                raise RequestError(self._until(failure), tries, cause)
+            if tries == last or not failure.transient:
                 raise RequestError(failure, tries, cause)
             _log.warning(
                 "%s: %s: try %d of %d in %g s", where, failure.text, tries + 1, last, wait / 1000
             )
             await self._clock.sleep_until(self._clock.now() + wait)
-            pause = min(pause * 2, PATIENCE_MS)
+            pause = max(pause, min(pause * 2, PATIENCE_MS))
         raise AssertionError("unreachable")
+
+    def _understand(self, error: Exception, timeout_ms: int) -> tuple[Failure, LibraryError]:
+        secrets = secrets_of(self._name)
+        failure = failure_of(error, timeout_ms)
+        return replace(failure, text=redacted(failure.text, secrets)), sealed(error, secrets)
 
     def _begin_silence(self, failure: Failure, wait: int) -> None:
         until = self._clock.now() + wait
@@ -128,8 +133,10 @@ class Requests:
         while (left := self._silent_until - self._clock.now()) > 0:
             failure = self._silence
             if failure is not None and (failure.banned or left > PATIENCE_MS):
-                text = failure.text
-                if not failure.banned:
-                    text += f", none is made before {minute_text(self._silent_until)}"
-                raise RequestError(replace(failure, text=text))
+                raise RequestError(self._until(failure))
             await self._clock.sleep_until(self._silent_until)
+
+    def _until(self, failure: Failure) -> Failure:
+        """The failure, saying how long no request will be made (rounded up to a minute)."""
+        end = minute_text(self._silent_until + MINUTE - 1)
+        return replace(failure, text=f"{failure.text}, no request is made before {end}")

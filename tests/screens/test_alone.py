@@ -1,0 +1,43 @@
+"""Each widget shows itself on sample data when its module is run."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widget import Widget
+
+import screens.alone
+import screens.widgets
+from screens.alone import AloneApp
+
+FOLDER = Path(str(screens.widgets.__file__)).parent
+SHOWS = {
+    "backtest_tables": "momentum-v2", "candidate_list": "breakout", "choice": "backtest",
+    "equity_chart": "drawdown", "feed_table": "cancelled", "form_field": "BTCUSDT",
+    "header_line": "STALE", "instances_table": "draining", "key_bar": "Quit", "line_table": "even",
+    "pane": "Upper", "statistics_table": "Sortino", "title_line": "sma-cross",
+    "totals_line": "trades", "trades_table": "expired",
+}  # fmt: skip
+
+
+def test_every_widget_has_a_module_that_can_be_run() -> None:
+    runnable = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
+    assert runnable == set(SHOWS)
+    others = {path.stem for path in FOLDER.glob("*.py")} - runnable
+    assert others == {"__init__", "braille", "panel", "tones"}, "these are no widgets"
+
+
+@pytest.mark.parametrize("module", SHOWS)
+async def test_a_widget_shows_itself(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[Widget, Callable[[], object] | None]] = []
+    monkeypatch.setattr(
+        screens.alone, "show_alone", lambda widget, fill=None: shown.append((widget, fill))
+    )
+    runpy.run_path(str(FOLDER / f"{module}.py"), run_name="__main__")
+    ((widget, fill),) = shown
+    async with AloneApp(widget, fill).run_test(size=(140, 24)) as pilot:
+        await pilot.pause()
+        assert SHOWS[module] in pilot.app.export_screenshot()
