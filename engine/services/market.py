@@ -99,11 +99,11 @@ class Market:
         least = limit if self._serves_surely(interval) else max(limit, 3)
         since = (when // step - least) * step
         if interval == "1m":
-            await self.ensure(symbol, since, when)
+            await self._deep_enough(symbol, interval, since, when, limit)
             return self._cut(symbol, interval, when, limit)
         if self._serves(interval):
             try:
-                await self._ensure(symbol, interval, since, when)
+                await self._deep_enough(symbol, interval, since, when, limit)
                 return self._cut(symbol, interval, when, limit)
             except EngineError as reason:
                 if self._serves_surely(interval):
@@ -111,7 +111,7 @@ class Market:
                 _log.info("%s: %s is resampled from 1m (%s)", self.schema.name, interval, reason)
                 self._resampled.add(interval)
                 self._series.pop((symbol, interval), None)
-        await self.ensure(symbol, since, when)
+        await self._deep_enough(symbol, "1m", since, when, limit * step // MINUTE)
         self._resample(symbol, interval, step)
         return self._cut(symbol, interval, when, limit)
 
@@ -170,6 +170,16 @@ class Market:
             ExchangeError: it failed, retries included.
         """
         return await self._ensure(symbol, "1m", since, until)
+
+    async def _deep_enough(
+        self, symbol: str, interval: str, since: int, when: int, limit: int
+    ) -> None:
+        """Load from ``since``, and further back if that does not give ``limit`` closed bars."""
+        series = await self._ensure(symbol, interval, since, when)
+        missing = limit - series.closed(when)
+        if missing > 0 and not series.at_start:
+            # The newest bars are late or missing, so the window begins earlier.
+            await self._ensure(symbol, interval, series.first - missing * series.step, when)
 
     async def extend(self, symbol: str, until: int) -> bool:
         """Load 1m bars that close up to ``until``; False when there are no newer ones."""

@@ -160,6 +160,10 @@ class CcxtExchange:
             markets = (client.markets or {}).values()
         return tuple(sorted(str(m["symbol"]) for m in markets if m.get("active") is not False))
 
+    def history(self) -> None:
+        """Exchanges tell their newest bar, not how far back a symbol goes."""
+        return
+
     async def close(self) -> None:
         """Close the connections; further requests are refused.
 
@@ -383,7 +387,8 @@ def _names(client: Client) -> tuple[str, ...]:
     """Intervals that are served as candles, in the engine's order."""
     if client.has.get("fetchOHLCV") is not True:
         return ()
-    return tuple(name for name in FRAME_INTERVALS if name in (client.timeframes or {}))
+    served = client.timeframes or {}
+    return tuple(name for name in FRAME_INTERVALS if served.get(name) is not None)
 
 
 async def _page(client: Client, name: str, interval: str, since: int, size: int) -> Floats:

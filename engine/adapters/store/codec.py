@@ -121,11 +121,14 @@ class Shape(Generic[T]):
 
     def _document(self, value: T) -> dict[str, Any]:
         try:
-            text = _dumped(self._adapter.dump_python(value, mode="json", warnings="error"))
-            text = storable_text(text)
+            document = self._adapter.dump_python(value, mode="json", warnings="error")
+            text = _dumped(document)
+            if not _is_text(text):
+                text = storable_text(text)
+                document = json.loads(text)
             # What is written can be read: the only moment to find out is before the commit.
             self._adapter.validate_json(text, strict=True)
-            return json.loads(text)
+            return document
         except (ValueError, TypeError, RecursionError) as error:
             raise StateError(f"{self._name} cannot be stored: {error} (in {value!r})") from error
 

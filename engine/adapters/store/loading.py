@@ -36,11 +36,13 @@ _UNDELIVERED: Final = (
 )
 
 
-def _all(table: str) -> str:
+def every(table: str) -> str:
+    """SQL for all rows of a table, in the order they were first written."""
     return f"SELECT rowid AS row_number, * FROM {table} ORDER BY rowid"
 
 
-def _newest(table: str, count: int) -> str:
+def newest(table: str, count: int) -> str:
+    """SQL for the newest rows of a numbered table, oldest first."""
     return (
         f"SELECT * FROM (SELECT rowid AS row_number, * FROM {table} ORDER BY number DESC "
         f"LIMIT {count}) ORDER BY number"
@@ -48,7 +50,7 @@ def _newest(table: str, count: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bad:
+class Bad:
     """A row that could not be understood."""
 
     row_number: int
@@ -59,7 +61,7 @@ class _Bad:
 class Decoder:
     """Turns rows into values; what cannot be turned is collected, once."""
 
-    bad: dict[tuple[str, int], _Bad] = field(default_factory=dict[tuple[str, int], _Bad])
+    bad: dict[tuple[str, int], Bad] = field(default_factory=dict[tuple[str, int], Bad])
     _events: dict[int, NumberedEvent] = field(default_factory=dict[int, NumberedEvent])
 
     def values(self, table: str, rows: Iterable[Row], decode: Callable[[Row], T]) -> list[T]:
@@ -74,7 +76,7 @@ class Decoder:
             except Exception as error:
                 # Whatever is wrong with one row, the others have to load.
                 text = " ".join(f"{type(error).__name__}: {error}".split())
-                self.bad[at] = _Bad(at[1], Quarantined(table, codec.row_text(row), text))
+                self.bad[at] = Bad(at[1], Quarantined(table, codec.row_text(row), text))
         return values
 
     def keyed(
@@ -121,24 +123,24 @@ async def _state(connection: aiosqlite.Connection, decoder: Decoder) -> StoredSt
         return [dict(row) for row in await connection.execute_fetchall(sql)]
 
     runs = _runs(
-        held=decoder.keyed("held", await rows(_all("held")), codec.decode_held),
-        instance=decoder.keyed("instance", await rows(_all("instance")), codec.decode_instance),
+        held=decoder.keyed("held", await rows(every("held")), codec.decode_held),
+        instance=decoder.keyed("instance", await rows(every("instance")), codec.decode_instance),
         progress=decoder.keyed(
             "progress",
-            await rows(_all("progress")),
+            await rows(every("progress")),
             lambda row: (row["last_attempt"], row["settled_until"]),
         ),
         results=decoder.events(await rows(_RESULTS)),
     )
     reservations: list[tuple[tuple[str, RunKey], OpenPosition]] = decoder.values(
-        "reservation", await rows(_all("reservation")), codec.decode_reserved
+        "reservation", await rows(every("reservation")), codec.decode_reserved
     )
     undelivered = decoder.events(await rows(_UNDELIVERED))
-    recent = decoder.events(await rows(_newest("journal", RECENT_KEPT)))
+    recent = decoder.events(await rows(newest("journal", RECENT_KEPT)))
     finished: list[FinishedSaved] = decoder.values(
-        "finished", await rows(_newest("finished", FINISHED_KEPT)), codec.decode_finished
+        "finished", await rows(newest("finished", FINISHED_KEPT)), codec.decode_finished
     )
-    meta = decoder.values("meta", await rows(_all("meta")), codec.decode_meta)
+    meta = decoder.values("meta", await rows(every("meta")), codec.decode_meta)
     return StoredState(
         runs=runs,
         reservations=dict(reservations),
@@ -183,7 +185,7 @@ def _runs(
     return {key: state for key, state in runs.items() if state != RunState()}
 
 
-async def _quarantine(connection: aiosqlite.Connection, bad: Iterable[_Bad], now: datetime) -> None:
+async def _quarantine(connection: aiosqlite.Connection, bad: Iterable[Bad], now: datetime) -> None:
     for one in bad:
         found = one.found
         await connection.execute(

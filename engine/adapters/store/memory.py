@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.adapters.store.limits import FINISHED_KEPT, RECENT_KEPT, refuse_backtests
 from engine.domain.changes import (
     AttemptMade,
     Change,
@@ -26,9 +27,6 @@ from engine.domain.changes import (
 )
 from engine.domain.signals import Cancelled, Closed, OpenPosition, RunKey
 
-_RECENT_KEPT = 2_000
-_FINISHED_KEPT = 200
-
 
 class MemoryStore:
     """Fulfils `engine.domain.ports.Store` without a file; lists of events are bounded."""
@@ -38,9 +36,9 @@ class MemoryStore:
         self._reservations: dict[tuple[str, RunKey], OpenPosition] = {}
         self._number = 0
         self._undelivered: dict[int, NumberedEvent] = {}
-        self._recent: deque[NumberedEvent] = deque(maxlen=_RECENT_KEPT)
-        self._finished: deque[FinishedSaved] = deque(maxlen=_FINISHED_KEPT)
-        self._commands: deque[CommandNoted] = deque(maxlen=_RECENT_KEPT)
+        self._recent: deque[NumberedEvent] = deque(maxlen=RECENT_KEPT)
+        self._finished: dict[str, FinishedSaved] = {}
+        self._commands: deque[CommandNoted] = deque(maxlen=RECENT_KEPT)
         self._meta: dict[str, str] = {}
         self._telemetry: dict[RunKey, Telemetry] = {}
 
@@ -54,12 +52,17 @@ class MemoryStore:
             reservations=dict(self._reservations),
             undelivered=tuple(self._undelivered.values()),
             recent=tuple(self._recent),
-            finished=tuple(self._finished),
+            finished=tuple(self._finished.values()),
             meta=dict(self._meta),
         )
 
     async def commit(self, changes: Sequence[Change]) -> tuple[int, ...]:
-        """Apply all changes; no failure is possible half-way."""
+        """Apply all changes; no failure is possible half-way.
+
+        Raises:
+            StateError: a change belongs to a backtest; nothing was changed.
+        """
+        refuse_backtests(changes)
         return tuple(number for number in map(self._apply, changes) if number is not None)
 
     def delivered(self, numbers: Sequence[int]) -> None:
@@ -69,6 +72,7 @@ class MemoryStore:
 
     def telemetry(self, rows: Sequence[Telemetry]) -> None:
         """Keep the newest row of each run."""
+        refuse_backtests(rows)
         for row in rows:
             self._telemetry[row.key] = row
 
@@ -85,15 +89,22 @@ class MemoryStore:
                 self._reservations.pop((change.risk_name, change.key), None)
             case InstanceForgotten():
                 self._runs.pop(change.key, None)
+                self._telemetry.pop(change.key, None)
             case CommandNoted():
                 self._commands.append(change)
             case FinishedSaved():
-                self._finished.append(change)
+                self._finish(change)
             case MetaSaved():
                 self._meta[change.name] = change.value
             case _:
                 self._runs[change.key] = _updated(self._runs.get(change.key, RunState()), change)
         return None
+
+    def _finish(self, change: FinishedSaved) -> None:
+        self._finished.pop(change.run_id, None)
+        self._finished[change.run_id] = change
+        while len(self._finished) > FINISHED_KEPT:
+            del self._finished[next(iter(self._finished))]
 
     def _journal(self, change: Journaled) -> int:
         self._number += 1

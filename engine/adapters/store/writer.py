@@ -151,13 +151,15 @@ class Writer:
 
     async def _run(self) -> None:
         try:
-            while self._queue or not self._ending:
+            while True:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
                     await self._next()
                 if self._marks_due or self._ending:
                     await self._try_marks()
+                if self._ending and not self._queue:
+                    return
         finally:
             await self._finish()
 
