@@ -217,9 +217,9 @@ class Market:
                 task = asyncio.get_running_loop().create_task(self._poll(symbol, when))
                 self._polls[symbol] = task
             with self._clock.waiting():
-                arrived = await asyncio.shield(task)
+                await asyncio.shield(task)
             # A poll that was under way may have been for an earlier minute.
-            if arrived or ours or self._clock.now() >= when + MINUTE:
+            if ours or self._clock.now() >= when + MINUTE:
                 return self.minutes(symbol).end >= when
 
     async def close(self) -> None:
