@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.core.pricing import plain_number
 from engine.domain.bars import Candles
 from engine.domain.errors import ContextError, NoDataError, RunStateError, SchemaError
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics
@@ -251,7 +252,7 @@ def format_quantity(symbol: str, quantity: float) -> Coroutine[Any, Any, str]:
 async def _format(context: ExecutionContext, which: str, symbol: str, value: float) -> str:
     function = getattr(context.scope.market.schema, which)
     if function is None:
-        return f"{value:.8g}"
+        return plain_number(value)
     text = function(symbol, value)
     return str(await text if inspect.isawaitable(text) else text)
 
@@ -352,9 +353,17 @@ class Backtest:
 
     @staticmethod
     def background(
-        symbol: str, *, strategy_name: str, exchange_name: str, frame_name: str
+        symbol: str,
+        *,
+        strategy_name: str,
+        exchange_name: str,
+        frame_name: str,
+        include_cancelled: bool = False,
     ) -> Callable[[], None]:
         """Run as a task; the returned plain function stops it gracefully.
+
+        ``include_cancelled`` is taken so that both forms share their arguments; a background run
+        yields nothing, listeners hear of everything.
 
         Raises:
             NotRegisteredError: at once, naming what is missing.
@@ -453,8 +462,13 @@ class Live:
         return instance.results(lambda result: result.action in wanted)
 
     @staticmethod
-    def background(symbol: str, *, strategy_name: str, exchange_name: str) -> Callable[[], None]:
+    def background(
+        symbol: str, *, strategy_name: str, exchange_name: str, include_cancelled: bool = False
+    ) -> Callable[[], None]:
         """Run as a task; the returned plain function stops it gracefully.
+
+        ``include_cancelled`` is taken so that both forms share their arguments; a background run
+        yields nothing, listeners hear of everything.
 
         Raises:
             NotRegisteredError: at once, naming what is missing.

@@ -7,8 +7,10 @@ both and say so when an ``async def`` strategy calls them.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
+from engine.core.pricing import plain_number
 from engine.domain.bars import Candles
 from engine.domain.errors import ContextError, NoDataError
 from engine.services.context import ExecutionContext, require
@@ -62,7 +64,16 @@ def format_quantity(symbol: str, quantity: float) -> str:
 
 def _format(which: str, symbol: str, value: float) -> str:
     function: Any = getattr(_context(which).scope.market.schema, which)
-    return f"{value:.8g}" if function is None else str(function(symbol, value))
+    if function is None:
+        return plain_number(value)
+    text = function(symbol, value)
+    if inspect.isawaitable(text):
+        if inspect.iscoroutine(text):
+            text.close()
+        raise ContextError(
+            f"{which} of this exchange is a coroutine: `await engine.{which}(...)` in an async def"
+        )
+    return str(text)
 
 
 def _context(call: str) -> ExecutionContext:

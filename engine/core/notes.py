@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_PLAIN = re.compile(r"(?:[\w.,;:%()/=+]| (?! ))*", re.ASCII)
+_PLAIN = re.compile(r"(?:[A-Za-z(][A-Za-z0-9.,;:%()/=]*(?: [A-Za-z0-9.,;:%()/=]+)*)?")
 """Text in which no pattern below finds anything to change."""
 
 _LONGEST = 4_000
@@ -33,7 +33,7 @@ def plain_text(note: object) -> str:
     """One plain line of a note: Markdown, tags and control characters gone; None gives ""."""
     text = "" if note is None else str(note)[:_LONGEST]
     if _PLAIN.fullmatch(text):
-        return text.strip()
+        return text
     for pattern, replacement in _STEPS:
         text = pattern.sub(replacement, text)
     return text.strip()

@@ -51,6 +51,11 @@ def vwap_last(
     return closes / len(close) if weight == 0 else value / weight
 
 
+def plain_number(value: float) -> str:
+    """A number with up to 8 significant digits and no exponent."""
+    return np.format_float_positional(value, precision=8, fractional=False, trim="-")
+
+
 def worse(position: Position, *, entering: bool, first: float, second: float) -> float:
     """The less favourable of two prices: higher for who buys, lower for who sells."""
     buying = (position is Position.LONG) is entering

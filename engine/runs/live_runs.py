@@ -280,7 +280,11 @@ class LiveRuns:
 
     def _live_gate(self) -> RiskGate:
         if self._live_risk is None:
-            self._live_risk = RiskGate(self._home.risks, self._home.bus)
+            self._live_risk = RiskGate(
+                self._home.risks,
+                self._home.bus,
+                self._home.settings.max_signal_generation_seconds,
+            )
         return self._live_risk
 
     def _new_record(self, key: RunKey, strategy: StrategySchema) -> InstanceRecord:

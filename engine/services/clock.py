@@ -77,6 +77,7 @@ class SimulatedClock:
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = 0
         self._pending = False
+        self._left = 0
 
     def now(self) -> int:
         """The present simulated instant, ms UTC."""
@@ -111,7 +112,7 @@ class SimulatedClock:
         holds = asyncio.current_task() in self._holders
         if holds:
             self._release()
-        elif not self._pending:
+        else:
             self._watch()
         try:
             yield
@@ -121,18 +122,22 @@ class SimulatedClock:
 
     def _release(self) -> None:
         self._busy -= 1
-        if self._busy == 0 and not self._pending:
+        if self._busy == 0:
             self._watch()
 
     def _watch(self) -> None:
-        self._pending = True
-        asyncio.get_running_loop().call_soon(self._advance, _SETTLE_ROUNDS)
+        # Counted anew at every pause: an older countdown must not end in the middle of a hand-over.
+        self._left = _SETTLE_ROUNDS
+        if not self._pending:
+            self._pending = True
+            asyncio.get_running_loop().call_soon(self._advance)
 
-    def _advance(self, rounds: int) -> None:
+    def _advance(self) -> None:
         if self._busy:
             self._pending = False
-        elif rounds:
-            asyncio.get_running_loop().call_soon(self._advance, rounds - 1)
+        elif self._left:
+            self._left -= 1
+            asyncio.get_running_loop().call_soon(self._advance)
         else:
             self._pending = False
             self._wake_next()

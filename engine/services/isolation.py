@@ -18,11 +18,21 @@ def user_error(raised: BaseException) -> Exception | None:
         return EngineError("raised StopIteration: a next() without a default found nothing")
     if isinstance(raised, Exception):
         return raised
-    if isinstance(raised, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+    if isinstance(raised, KeyboardInterrupt):
+        return None
+    if isinstance(raised, asyncio.CancelledError | GeneratorExit):
+        if is_cancelled():
             return None
         return EngineError("was cancelled: a task or future it awaits was cancelled by its owner")
     if isinstance(raised, SystemExit):
         return EngineError(f"called exit({raised.code}): user code cannot end the engine")
-    return None
+    return EngineError(f"raised {type(raised).__name__}: {raised}")
+
+
+def is_cancelled() -> bool:
+    """Whether somebody wants the current task to end."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # in a thread without a loop
+        return False
+    return task is not None and bool(task.cancelling())

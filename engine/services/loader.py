@@ -58,11 +58,15 @@ def execute(path: Path, registered: Callable[[], tuple[tuple[str, str], ...]]) -
         return LoadedFile(path, digest, error=_describe(path, error))
     except SystemExit as error:
         return LoadedFile(path, digest, error=f"{path}: calls exit({error.code}) when loaded")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return LoadedFile(path, digest, error=_describe(path, error))
     new = tuple(item for item in registered() if item not in before)
     return LoadedFile(path, digest, new)
 
 
-def _describe(path: Path, error: Exception) -> str:
+def _describe(path: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{path}:{error.lineno}: {type(error).__name__}: {error.msg}"
     if isinstance(error, OSError):

@@ -19,12 +19,19 @@ _log = logging.getLogger("signaldeck.risk")
 
 
 class RiskGate:
-    """Shared by all runs whose positions count against the same limits."""
+    """Shared by all runs whose positions count against the same limits.
 
-    def __init__(self, profiles: Registry[RiskSchema], bus: Bus) -> None:
+    Args:
+        profiles: where profiles are looked up.
+        bus: where refusals go.
+        limit_seconds: a validation that takes longer refuses; it would hold up every run.
+    """
+
+    def __init__(self, profiles: Registry[RiskSchema], bus: Bus, limit_seconds: float) -> None:
         self.book = RiskBook()
         self._profiles = profiles
         self._bus = bus
+        self._limit = limit_seconds
         self._lock = asyncio.Lock()
 
     async def check(
@@ -70,7 +77,8 @@ class RiskGate:
             try:
                 outcome = rule.validate_(check)
                 if inspect.isawaitable(outcome):
-                    await outcome
+                    async with asyncio.timeout(self._limit):
+                        await outcome
             except BaseException as raised:
                 error = user_error(raised)
                 if error is None:

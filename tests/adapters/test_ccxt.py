@@ -7,18 +7,19 @@ import gc
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 
 from engine.adapters.exchanges.ccxt import CcxtExchange
 from engine.domain.bars import CANDLE_INTERVALS, FRAME_INTERVALS, Candles, concat
 from engine.domain.errors import ExchangeError, NoDataError, NotRegisteredError, SchemaError
-from engine.domain.ports import Exchange
+from engine.domain.ports import Clock, Exchange
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, iso
-from engine.services.clock import AcceleratedClock, SystemClock
+from engine.services.clock import AcceleratedClock, SimulatedClock, SystemClock
 from engine.services.market import Market
 from tests.adapters.ccxt_bed import NOON, bed, flat, minutes
 from tests.servers.bars import HeldBars
@@ -317,10 +318,10 @@ async def test_all_wait_for_one_load_of_the_markets() -> None:
         assert b.server.count("exchangeInfo") == 1
 
 
-@pytest.fixture
-def far_server() -> Iterator[str]:
+@contextmanager
+def far_server(*arguments: str) -> Generator[str]:
     """A server in a process of its own whose clock starts at noon; its address."""
-    command = [sys.executable, "-m", "tests.servers.exchange", "--start", iso(NOON)]
+    command = [sys.executable, "-m", "tests.servers.exchange", "--start", iso(NOON), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -331,22 +332,45 @@ def far_server() -> Iterator[str]:
         assert process.wait(10) == 0
 
 
-async def test_a_plain_function_gets_candles_on_the_thread_of_the_loop(far_server: str) -> None:
-    """The loop is busy with the very function that asks, so another one fetches."""
-    clock = AcceleratedClock(NOON, 1.0)
-    exchange = CcxtExchange("binance", clock=clock, options={"urls": far_server})
+def market_of(exchange: CcxtExchange, clock: Clock) -> Market:
+    """What runs see of an exchange."""
     schema = ExchangeSchema(
         exchange_name="far",
         get_candles=exchange.get_candles,
         intervals=tuple(i for i in CANDLE_INTERVALS if i in exchange.intervals()),
     )
-    market = Market(schema, Settings(), clock)
-    async with bed() as b:
-        for symbol in ("BTC/USDT", "ETH/USDT"):
-            bars = market.window_blocking(symbol, "1m", NOON, 30)
-            assert bars == b.truth(NOON - 30 * MINUTE, 30, symbol.replace("/", ""))
-        assert await market.window("BTC/USDT", "5m", NOON, 3)
-    await exchange.close()
+    return Market(schema, Settings(), clock)
+
+
+async def test_a_plain_function_gets_candles_on_the_thread_of_the_loop() -> None:
+    """The loop is busy with the very function that asks, so another one fetches."""
+    clock = AcceleratedClock(NOON, 1.0)
+    with far_server() as url:
+        exchange = CcxtExchange("binance", clock=clock, options={"urls": url})
+        market = market_of(exchange, clock)
+        async with bed() as b:
+            for symbol in ("BTC/USDT", "ETH/USDT"):
+                bars = market.window_blocking(symbol, "1m", NOON, 30)
+                assert bars == b.truth(NOON - 30 * MINUTE, 30, symbol.replace("/", ""))
+            assert await market.window("BTC/USDT", "5m", NOON, 3)
+        await exchange.close()
+    gc.collect()
+
+
+async def test_a_plain_function_does_not_wait_for_time_that_stands_still() -> None:
+    clock = SimulatedClock(NOON)
+    script = '{"at": {"1": {"kind": "status", "status": 429, "retry_after": "5"}}}'
+    with far_server("--script", script, "--speed", "0") as url:
+        exchange = CcxtExchange("binance", clock=clock, options={"urls": url})
+        market = market_of(exchange, clock)
+        with clock.working():
+            for _ in range(2):  # refused first, then silent as asked
+                with pytest.raises(ExchangeError, match="too many requests"):
+                    market.window_blocking("BTC/USDT", "1m", NOON, 30)
+            assert clock.now() == NOON
+            await clock.sleep_until(NOON + 5000)
+            assert len(market.window_blocking("BTC/USDT", "1m", NOON, 30)) == 30
+        await exchange.close()
     gc.collect()
 
 

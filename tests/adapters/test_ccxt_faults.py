@@ -9,14 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
+from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from engine.adapters.exchanges.ccxt_errors import AnswerError, LibraryError, check_answer
+from engine.adapters.exchanges.ccxt_errors import AnswerError, Hider, LibraryError, check_answer
+from engine.domain.bars import Candles
 from engine.domain.errors import ExchangeError
+from engine.domain.schemas import ExchangeSchema
+from engine.domain.settings import Settings
 from engine.domain.time import MINUTE
+from engine.services.market import Market
 from tests.adapters.ccxt_bed import DELAY, NOON, RETRIES, bed, minutes
 from tests.servers import faults
 from tests.servers.faults import Fault, FaultScript, status
@@ -171,7 +178,7 @@ async def test_retry_after_is_kept() -> None:
 )
 def test_retry_after_in_all_its_forms(headers: dict[str, str], wait: int | None) -> None:
     with pytest.raises(AnswerError) as caught:
-        check_answer(429, headers, "", NOON)
+        check_answer(429, headers, "", NOON, Hider(tuple))
     assert caught.value.failure.wait_ms == wait
 
 
@@ -300,7 +307,7 @@ MIXTURE = [
 ]  # fmt: skip
 
 
-@settings(
+@hypothesis_settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 10**6), chance=st.floats(0.05, 0.9), first=st.integers(0, 3000))
@@ -324,3 +331,33 @@ def test_any_mixture_gives_the_truth_or_one_clear_error(
         asyncio.run(ask())
     finally:
         logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("skew", [0, -800, 3000])
+async def test_minutes_of_a_live_run_come_out_as_they_were(skew: int) -> None:
+    """Half an hour of three symbols: whatever went wrong, every bar taken is the final one."""
+    symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    async with bed(skew_ms=skew) as b:
+        exchange = b.open()
+        assert await exchange.clock_offset() == skew
+        b.server.script = FaultScript(chance=0.3, mixture=[*MIXTURE, faults.late(1500)], seed=3)
+        schema = ExchangeSchema(
+            exchange_name="x", get_candles=exchange.get_candles, intervals=("1m",)
+        )
+        market = Market(schema, Settings(), b.clock)
+
+        async def follow(symbol: str) -> None:
+            with b.clock.working():
+                for minute in range(30):
+                    await b.clock.sleep_until(NOON + minute * MINUTE)
+                    with suppress(ExchangeError):
+                        await market.advance(symbol, NOON + minute * MINUTE)
+
+        await asyncio.gather(*map(follow, symbols))
+        for symbol in symbols:
+            series = market.minutes(symbol)
+            assert series.end >= NOON + 28 * MINUTE
+            got = Candles(series.columns, 0, series.size)
+            assert got == b.truth(series.first, series.size, symbol)
+        kinds = Counter(served.fault for served in b.server.requests)
+        assert len(kinds) > 5  # the exchange did misbehave

@@ -1,7 +1,7 @@
 """Keys come from the environment and appear nowhere: not in messages, logs, tracebacks or reprs.
 
-The exchange asked here wants its keys with every request for candles, and the server is the worst
-one possible: it sends back whatever it was sent.
+The exchange asked here wants its keys with its markets, and the server is the worst one possible:
+it sends back whatever it was sent, and what it remembers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import traceback
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from aiohttp import web
 
 from engine.adapters.exchanges.ccxt import CcxtExchange
 from engine.adapters.exchanges.ccxt_client import CREDENTIALS, variable
+from engine.adapters.exchanges.ccxt_errors import Hider
 from engine.domain.errors import EngineError
 from engine.domain.time import from_ms
 from engine.services.clock import SimulatedClock
@@ -43,17 +44,29 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCa
         yield caplog
 
 
+ASSET = {
+    "class": "crypto", "symbol": "BTC/USD", "status": "active", "tradable": True,
+    "min_order_size": "0.0001", "min_trade_increment": "0.0001", "price_increment": "1",
+}  # fmt: skip
+
+
 class Echo:
-    """Answers with everything it was sent, in a way that ``mode`` chooses."""
+    """Answers with every secret it was ever sent, in a way that ``mode`` chooses.
+
+    Its markets may be told properly, so that the request for candles is the one that fails.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.mode = "401"
+        self.lists_markets = False
         self.seen: list[str] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        echo = {**request.headers, "query": str(request.rel_url), "quoted": quote(KEY, safe="")}
-        self.seen.append(str(echo))
+        echo = {**request.headers, "known": (KEY, quote(KEY, safe=""), SECRET, PASSWORD)}
+        self.seen.append(str(dict(request.headers)))
+        if self.lists_markets and "assets" in request.path:
+            return web.json_response([ASSET])
         if self.mode == "json":
             return web.json_response({"code": 40, "message": str(echo)}, status=422)
         if self.mode == "html":
@@ -95,13 +108,23 @@ MODES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", MODES)
+UNNOTICED = ("rows", "strange")
+"""What ccxt takes for no candles at all."""
+
+
+@pytest.mark.parametrize(
+    ("mode", "lists_markets"),
+    [(m, False) for m in MODES] + [(m, True) for m in MODES if m not in UNNOTICED],
+)
 async def test_no_error_tells_a_secret(
-    mode: str, everything_logged: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    mode: str,
+    lists_markets: bool,
+    everything_logged: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     clock = SimulatedClock(NOON)
     async with echo() as server:
-        server.mode = mode
+        server.mode, server.lists_markets = mode, lists_markets
         options = {"urls": server.url, "timeout": 200, "rateLimit": 1}
         exchange = CcxtExchange(
             "alpaca", clock=clock, options=options, retry_count=1, retry_delay_ms=100
@@ -113,7 +136,8 @@ async def test_no_error_tells_a_secret(
         assert KEY in server.seen[0]
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     told = "".join(shown.format())
-    assert "ccxt_requests.py" in told
+    assert "_connected" in told or "_pages" in told
+    assert "BTC/USD 1m" + (": " if lists_markets else ", markets: ") in str(caught.value)
     assert hidden(told), told
     assert hidden(str(caught.value)) and hidden(repr(caught.value)) and hidden(repr(exchange))
     assert hidden(repr(vars(exchange)))
@@ -150,6 +174,20 @@ def test_every_credential_has_a_variable(credential: str, monkeypatch: pytest.Mo
     exchange = CcxtExchange("okx", clock=SimulatedClock(NOON))
     exchange.intervals()
     assert getattr(exchange._client, credential) == "value of it"
+
+
+@pytest.mark.parametrize("form", [str, quote, json.dumps, repr, lambda s: json.dumps(repr(s))])
+@pytest.mark.parametrize("secret", [KEY, SECRET, PASSWORD, "-----BEGIN KEY-----\nabc/d+\n---"])
+def test_secrets_are_found_in_any_notation(secret: str, form: Callable[[str], str]) -> None:
+    hide = Hider(lambda: [secret])
+    assert hide(f"a {form(secret)} b {form(secret)}").count("***") == 2
+    assert hidden(hide(form(secret))) and "abc" not in hide(form(secret))
+    # A text is shortened after the secrets are out, or the head of one would stay.
+    assert hidden(hide.line("x" * 50 + form(secret), 60))
+
+
+def test_what_is_too_short_to_be_a_secret_stays() -> None:
+    assert Hider(lambda: ["1", "--", "a-b"])("1 -- a-b") == "1 -- a-b"
 
 
 def test_variables_are_named_after_the_exchange() -> None:

@@ -68,24 +68,17 @@ class Awaitable:
         Callable_().plain,
         partial(asked),
         lambda symbol, when: asked(symbol, when),
-        lambda symbol, when: asyncio.ensure_future(asked(symbol, when)),
         lambda symbol, when: Awaitable(long() if minute_of(when) == 2 else None),
         lambda symbol, when: long() if minute_of(when) == 2 else None,
     ],
-    ids=["async", "def", "object", "method", "partial", "lambda", "task", "awaitable", "value"],
+    ids=["async", "def", "object", "method", "partial", "lambda", "awaitable", "value"],
 )
 async def test_every_form_of_function_works(function: Any, live: bool) -> None:
-    if live and getattr(function, "__name__", "") == "<lambda>" and _makes_a_task(function):
-        pytest.skip("a thread has no loop to make a task on")
     async with bed(live=live) as made:
         made.strategy(function)
         await run(made, 8)
         assert made.errors() == []
         assert made.actions() == [("opened", 2), ("closed", 7)]
-
-
-def _makes_a_task(function: Any) -> bool:
-    return "ensure_future" in function.__code__.co_names
 
 
 @BOTH
@@ -177,7 +170,8 @@ async def test_a_failure_is_one_error_event_and_the_run_goes_on(
         await asyncio.sleep(0)
         return plain(symbol, when)
 
-    async with bed(live=live, frame=(0, 5)) as made:
+    one_second = {"max_signal_generation_seconds": 1}
+    async with bed(live=live, frame=(0, 5), config=one_second) as made:
         made.strategy(plain if form == "def" else waiting)
         await run(made, 8)
         [error] = made.heard["error"]

@@ -39,7 +39,7 @@ def test_closed_bars_are_final_and_the_future_is_hidden() -> None:
 def test_a_bar_forms() -> None:
     final = truth(NOON, 1)[0]
     first, half, late = (see(NOON + ms, NOON)[0] for ms in (0, 40_000, 59_999))
-    assert first == Candle(NOON, *[final.open] * 4, 0.0)
+    assert first == Candle(NOON, final.open, final.open, final.open, final.open, 0.0)
     assert 0 < half.volume < late.volume <= final.volume
     for bar in (first, half, late):
         assert final.low <= bar.low <= min(bar.open, bar.close)

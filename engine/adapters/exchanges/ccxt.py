@@ -9,19 +9,19 @@ the loop they are used on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from engine.adapters.exchanges.ccxt_client import Usage, check_options, make_client
-from engine.adapters.exchanges.ccxt_errors import RequestError
+from engine.adapters.exchanges.ccxt_client import Usage, check_options, make_client, secrets_of
+from engine.adapters.exchanges.ccxt_errors import Hider, RequestError
 from engine.adapters.exchanges.ccxt_library import Client, ClientClass, check_id, client_class
 from engine.adapters.exchanges.ccxt_requests import Requests
 from engine.adapters.exchanges.precision import MAX_DECIMALS, fixed
@@ -29,6 +29,8 @@ from engine.domain.bars import FRAME_INTERVALS, Candles, Floats, interval_ms
 from engine.domain.errors import ExchangeError, NoDataError
 from engine.domain.ports import Clock
 from engine.domain.time import MINUTE, to_ms
+
+_T = TypeVar("_T")
 
 _PAGE: Final = 500
 """Bars per request where ccxt does not know how many the exchange allows."""
@@ -74,7 +76,8 @@ class CcxtExchange:
         check_options(self.name, options)
         self._clock = clock
         self._options = dict(options)
-        self._requests = Requests(self.name, clock, retry_count, retry_delay_ms)
+        self._hide = Hider(partial(secrets_of, self.name))
+        self._requests = Requests(self._hide, clock, retry_count, retry_delay_ms)
         self._usage = Usage()
         self._offset: int | None = None
         self._class: ClientClass | None = None
@@ -199,7 +202,9 @@ class CcxtExchange:
             if client.has.get("fetchTime") is not True:
                 return None
             before = self._clock.now()
-            theirs = await self._requests.ask(where, client.fetch_time, client.timeout, once=True)
+            theirs = await self._requests.ask(
+                where, client.fetch_time, client.timeout, patient=False
+            )
             after = self._clock.now()
         if theirs is None:
             return None
@@ -252,7 +257,7 @@ class CcxtExchange:
             client.set_markets_from_exchange(self._listed)
             return
         if client is not self._client:
-            await self._requests.ask(f"{where}, markets", client.load_markets, client.timeout)
+            await self._ask(f"{where}, markets", client, client.load_markets)
             self._listed, self._listed_at = client, self._clock.now()
             return
         task = self._loading
@@ -285,8 +290,19 @@ class CcxtExchange:
         return self._class
 
     def _make(self) -> Client:
-        make = self._library()
-        return make_client(make, self._options, self.name, self._clock.now, self._usage)
+        return make_client(
+            self._library(),
+            self._options,
+            self.name,
+            self._clock.now,
+            self._usage,
+            self._hide,
+        )
+
+    async def _ask(self, where: str, client: Client, request: Callable[[], Awaitable[_T]]) -> _T:
+        # Time that the engine drives stands still while its loop waits for another thread's.
+        patient = asyncio.get_running_loop() is self._home or self._clock.speed != 0
+        return await self._requests.ask(where, request, client.timeout, patient=patient)
 
     # -- candles ---------------------------------------------------------------------------------
 
@@ -300,7 +316,7 @@ class CcxtExchange:
         while missing > 0 and cursor <= self._their_now():
             size = min(missing, most)
             ask = partial(_page, client, name, interval, cursor, size)
-            page = await self._requests.ask(where, ask, client.timeout)
+            page = await self._ask(where, client, ask)
             if self._offset is not None:
                 page = page[page[:, 0] + step <= self._their_now()]
             if len(page):
@@ -327,9 +343,7 @@ class CcxtExchange:
         market = _market(client, symbol)
         if market is None and self._clock.now() - self._listed_at > _RELOAD_MS:
             self._listed_at = self._clock.now()
-            await self._requests.ask(
-                f"{where}, markets", lambda: client.load_markets(True), client.timeout
-            )
+            await self._ask(f"{where}, markets", client, lambda: client.load_markets(True))
             self._listed = client
             market = _market(client, symbol)
         if market is None:

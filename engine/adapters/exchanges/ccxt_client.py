@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from engine.adapters.exchanges.ccxt_errors import check_answer, empty_candle, redacted
+from engine.adapters.exchanges.ccxt_errors import Hider, check_answer, empty_candle
 from engine.adapters.exchanges.ccxt_library import Client, ClientClass
 from engine.domain.errors import SchemaError
 from engine.domain.time import MINUTE
@@ -88,7 +88,12 @@ class Usage:
 
 
 def make_client(
-    make: ClientClass, options: _Options, name: str, now: Callable[[], int], usage: Usage
+    make: ClientClass,
+    options: _Options,
+    name: str,
+    now: Callable[[], int],
+    usage: Usage,
+    hide: Hider,
 ) -> Client:
     """A client that checks every answer and candle.
 
@@ -98,6 +103,7 @@ def make_client(
         name: whose credentials are read from the environment.
         now: the present instant, ms UTC.
         usage: learns from every answer.
+        hide: keeps the credentials out of texts.
 
     Raises:
         SchemaError: ccxt cannot use an option.
@@ -111,11 +117,11 @@ def make_client(
             f"{type(error).__name__}: {error}"
         ) from error
     client.timeout_on_exit = 0  # the connector waits for its connections by itself
-    client.logger = _logger(name)
+    client.logger = _logger(name, hide)
     _keep_markets_small(client, options)
     if "urls" in options:
         client.urls["api"] = _moved(client.urls["api"], options["urls"])
-    _hook(client, now, usage)
+    _hook(client, now, usage, hide)
     for credential, value in _credentials(name):
         setattr(client, credential, value)
     return client
@@ -186,7 +192,7 @@ def _moved(urls: Any, base: str) -> Any:
     return urls
 
 
-def _hook(client: Client, now: Callable[[], int], usage: Usage) -> None:
+def _hook(client: Client, now: Callable[[], int], usage: Usage, hide: Hider) -> None:
     """Look at answers and candles before ccxt goes on with them."""
     parse = client.parse_ohlcv
 
@@ -196,13 +202,13 @@ def _hook(client: Client, now: Callable[[], int], usage: Usage) -> None:
     ) -> str:  # fmt: skip
         text = body.strip()
         usage.note(headers, text, now())
-        check_answer(code, headers, text, now())
+        check_answer(code, headers, text, now(), hide)
         return text
 
     def parse_ohlcv(ohlcv: Any, market: Any = None) -> Sequence[float | None]:
         row = parse(ohlcv, market)
         if len(row) < 6 or None in row[:6]:
-            raise empty_candle(ohlcv)
+            raise empty_candle(ohlcv, hide)
         return row
 
     client.on_rest_response = on_rest_response
@@ -212,22 +218,22 @@ def _hook(client: Client, now: Callable[[], int], usage: Usage) -> None:
 class _Redact(logging.Filter):
     """Keeps the keys of one exchange out of every record."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, hide: Hider) -> None:
         super().__init__()
-        self._exchange = name
+        self._hide = hide
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = redacted(record.getMessage(), secrets_of(self._exchange))
+        record.msg = self._hide(record.getMessage())
         record.args = None
         return True
 
 
-def _logger(name: str) -> logging.Logger:
+def _logger(name: str, hide: Hider) -> logging.Logger:
     """Ccxt's logger: it would write headers and whole answers at level DEBUG."""
     logger = logging.getLogger(f"signaldeck.exchange.ccxt.{name}")
     logger.setLevel(logging.WARNING)
     if not logger.filters:
-        logger.addFilter(_Redact(name))
+        logger.addFilter(_Redact(hide))
     return logger
 
 

@@ -8,12 +8,11 @@ interprets them, and its own classes, by name, where the answer's meaning is the
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
 
 from engine.domain.errors import ExchangeError
 
@@ -22,6 +21,8 @@ DEFAULT_BAN_MS: Final = 120_000
 
 _SHOWN: Final = 200
 _CHAIN: Final = 4
+_SHORTEST: Final = 4
+"""Letters and digits of a secret; less is found everywhere, and none."""
 _REQUEST_TIMEOUT: Final = 408
 _TEAPOT: Final = 418
 _TOO_MANY: Final = 429
@@ -99,10 +100,50 @@ class RequestError(Exception):
         return error
 
 
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+class Hider:
+    """Takes the secrets of one exchange out of texts, in whatever notation they stand there.
+
+    Between the letters and digits of a secret anything may stand: quoting for URLs, JSON or Python
+    changes nothing else. It works on whole texts; of a shortened one a part could stay.
+    """
+
+    def __init__(self, secrets: Callable[[], Collection[str]]) -> None:
+        self._secrets = secrets
+
+    def __call__(self, text: str) -> str:
+        """``text`` with ``***`` in the place of every secret."""
+        for secret in self._secrets():
+            runs = re.findall("[A-Za-z0-9]+", secret)
+            if len("".join(runs)) >= _SHORTEST:
+                text = re.sub(".{0,12}?".join(runs), "***", text, flags=re.DOTALL)
+        return text
+
+    def line(self, text: str, most: int = _SHOWN) -> str:
+        """``text`` without secrets as one line of at most ``most`` characters."""
+        line = " ".join(self(text).split())
+        return line if len(line) <= most else f"{line[: most - 1]}…"
+
+    def sealed(self, error: BaseException) -> LibraryError:
+        """The text of an exception and of those beneath it, and nothing else of them.
+
+        The originals keep the request with its headers, and their frames keep the client with its
+        keys, where a traceback that shows local variables would print them.
+        """
+        texts: list[str] = []
+        link: BaseException | None = error
+        while link is not None and len(texts) < _CHAIN:
+            texts.append(f"{type(link).__name__}: {self.line(str(link))}")
+            link = link.__cause__
+        return LibraryError(" <- ".join(texts))
+
+
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def check_answer(status: int, headers: Mapping[str, str], body: str, now: int) -> None:
+def check_answer(status: int, headers: Mapping[str, str], body: str, now: int, hide: Hider) -> None:
     """Raise for an answer whose status or form says enough, whatever ccxt would make of it.
 
     Args:
@@ -110,6 +151,7 @@ def check_answer(status: int, headers: Mapping[str, str], body: str, now: int) -
         headers: of the answer.
         body: text, stripped.
         now: the present instant, ms UTC.
+        hide: keeps secrets out of what is shown of the answer.
 
     Raises:
         AnswerError: the status is one of 401, 403, 407, 408, 418, 429, 451 or from 500 on, or the
@@ -117,7 +159,7 @@ def check_answer(status: int, headers: Mapping[str, str], body: str, now: int) -
     """
     failure = _status_failure(status, headers, now)
     if failure is None and status < HTTPStatus.BAD_REQUEST:
-        failure = _form_failure(body)
+        failure = _form_failure(body, hide)
     if failure is not None:
         raise AnswerError(failure)
 
@@ -162,12 +204,12 @@ def _status_failure(status: int, headers: Mapping[str, str], now: int) -> Failur
     return Failure(f"it refused the request (HTTP {_phrase(status)}), not tried again", advice)
 
 
-def _form_failure(body: str) -> Failure | None:
+def _form_failure(body: str, hide: Hider) -> Failure | None:
     if not body:
         return Failure("its answer was empty", _ADVICE_DOWN, transient=True)
     if body.startswith("<"):
         return Failure(
-            f"it answered with a web page instead of data: {_shown(body, 60)}",
+            f"it answered with a web page instead of data: {hide.line(body, 60)}",
             _ADVICE_GARBLED,
             transient=True,
         )
@@ -176,9 +218,9 @@ def _form_failure(body: str) -> Failure | None:
     return None
 
 
-def empty_candle(row: object) -> AnswerError:
+def empty_candle(row: object, hide: Hider) -> AnswerError:
     """For a row in which a value is missing, which ccxt would pass on or drop silently."""
-    text = f"it sent a candle without values: {_shown(str(row), 80)}"
+    text = f"it sent a candle without values: {hide.line(str(row), 80)}"
     return AnswerError(Failure(text, _ADVICE_GARBLED, transient=True))
 
 
@@ -252,12 +294,13 @@ _CLIENT_ERROR: Final = re.compile(r"\S+ [A-Z]+ \S+ 4\d\d ")
 """ccxt's text for an HTTP status that it has no better class for than `ExchangeNotAvailable`."""
 
 
-def failure_of(error: Exception, timeout_ms: int) -> Failure:
+def failure_of(error: Exception, timeout_ms: int, hide: Hider) -> Failure:
     """What an exception of ccxt, or of code it calls, means.
 
     Args:
         error: as raised by a method of a ccxt client.
         timeout_ms: the client's time limit for a request, for the message.
+        hide: keeps secrets out of what is shown of the exception.
     """
     if isinstance(error, AnswerError):
         return error.failure
@@ -273,7 +316,7 @@ def failure_of(error: Exception, timeout_ms: int) -> Failure:
     for name, failure in _BY_TRANSPORT:
         if name in beneath | names:
             return failure
-    text = _shown(str(error), _SHOWN)
+    text = hide.line(str(error))
     if _CLIENT_ERROR.match(text):
         return Failure(f"it refused the request ({text})", _ADVICE_REQUEST)
     for name, advice, transient in _BY_CLASS:
@@ -293,34 +336,3 @@ def failure_of(error: Exception, timeout_ms: int) -> Failure:
 
 def _class_names(error: BaseException) -> frozenset[str]:
     return frozenset(cls.__name__ for cls in type(error).__mro__)
-
-
-def _shown(text: str, most: int) -> str:
-    """One line of at most ``most`` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-# -- secrets ---------------------------------------------------------------------------------------
-
-
-def redacted(text: str, secrets: Collection[str]) -> str:
-    """``text`` with every secret, plain or as written in a URL, replaced by ``***``."""
-    for secret in secrets:
-        for form in (secret, quote(secret, safe=""), repr(secret)[1:-1]):
-            text = text.replace(form, "***")
-    return text
-
-
-def sealed(error: BaseException, secrets: Collection[str]) -> LibraryError:
-    """The text of an exception and of those beneath it, and nothing else of them.
-
-    The originals keep the request with its headers, and their frames keep the client with its
-    keys, where a traceback that shows local variables would print them.
-    """
-    texts: list[str] = []
-    link: BaseException | None = error
-    while link is not None and len(texts) < _CHAIN:
-        texts.append(f"{type(link).__name__}: {_shown(str(link), _SHOWN)}")
-        link = link.__cause__
-    return LibraryError(redacted(" <- ".join(texts), secrets))

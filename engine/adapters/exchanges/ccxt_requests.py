@@ -11,14 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from engine.adapters.exchanges.ccxt_client import secrets_of
 from engine.adapters.exchanges.ccxt_errors import (
     Failure,
+    Hider,
     LibraryError,
     RequestError,
     failure_of,
-    redacted,
-    sealed,
 )
 from engine.domain.errors import NoDataError
 from engine.domain.ports import Clock
@@ -37,14 +35,14 @@ class Requests:
     """Makes requests to one exchange, several times where that helps.
 
     Args:
-        name: of the exchange, whose secrets are kept out of every text.
+        hide: keeps secrets out of every text.
         clock: times the pauses.
         retry_count: further tries after a passing failure.
         retry_delay_ms: pause before the first of them; each next one is twice as long.
     """
 
-    def __init__(self, name: str, clock: Clock, retry_count: int, retry_delay_ms: int) -> None:
-        self._name = name
+    def __init__(self, hide: Hider, clock: Clock, retry_count: int, retry_delay_ms: int) -> None:
+        self._hide = hide
         self._clock = clock
         self._retries = retry_count
         self._delay = retry_delay_ms
@@ -57,7 +55,7 @@ class Requests:
         request: Callable[[], Awaitable[_T]],
         timeout_ms: int,
         *,
-        once: bool = False,
+        patient: bool = True,
     ) -> _T:
         """The answer to a request, for a caller outside of the adapter.
 
@@ -65,14 +63,14 @@ class Requests:
             where: what the request is for, opens the message of an error.
             request: makes it.
             timeout_ms: its time limit, for the message.
-            once: make no second try.
+            patient: False makes no second try and waits for nothing.
 
         Raises:
             NoDataError: the exchange does not know the symbol.
             ExchangeError: what failed, how often it was tried, and what to do.
         """
         try:
-            return await self.attempt(where, request, timeout_ms, once=once)
+            return await self.attempt(where, request, timeout_ms, patient=patient)
         except RequestError as error:
             failed = error
         if failed.failure.unknown_symbol:
@@ -85,17 +83,17 @@ class Requests:
         request: Callable[[], Awaitable[_T]],
         timeout_ms: int,
         *,
-        once: bool = False,
+        patient: bool = True,
     ) -> _T:
         """Like `ask`, with the failure still unnamed, so that several may wait for one request.
 
         Raises:
             RequestError: with the last failure.
         """
-        last = 1 if once else self._retries + 1
+        last = self._retries + 1 if patient else 1
         pause = self._delay
         for tries in range(1, last + 1):
-            await self._keep_silence()
+            await self._keep_silence(patient)
             try:
                 return await request()
             except Exception as error:
@@ -115,24 +113,23 @@ class Requests:
         raise AssertionError("unreachable")
 
     def _understand(self, error: Exception, timeout_ms: int) -> tuple[Failure, LibraryError]:
-        secrets = secrets_of(self._name)
-        failure = failure_of(error, timeout_ms)
-        return replace(failure, text=redacted(failure.text, secrets)), sealed(error, secrets)
+        return failure_of(error, timeout_ms, self._hide), self._hide.sealed(error)
 
     def _begin_silence(self, failure: Failure, wait: int) -> None:
         until = self._clock.now() + wait
         if until > self._silent_until:
             self._silent_until, self._silence = until, failure
 
-    async def _keep_silence(self) -> None:
+    async def _keep_silence(self, patient: bool) -> None:
         """Wait while the exchange wants no requests.
 
         Raises:
-            RequestError: it has banned us, or wants a longer silence than anybody should wait.
+            RequestError: it has banned us, or wants a longer silence than the caller should wait.
         """
         while (left := self._silent_until - self._clock.now()) > 0:
             failure = self._silence
-            if failure is not None and (failure.banned or left > PATIENCE_MS):
+            longest = PATIENCE_MS if patient else 0
+            if failure is not None and (failure.banned or left > longest):
                 raise RequestError(self._until(failure))
             await self._clock.sleep_until(self._silent_until)
 

@@ -244,7 +244,13 @@ def decode_reserved(row: Row) -> tuple[tuple[str, RunKey], OpenPosition]:
 
 
 def encode_instance(record: InstanceRecord, key: RunKey) -> Columns:
-    """Columns and payload of an instance."""
+    """Columns and payload of an instance.
+
+    Raises:
+        StateError: its settings are not JSON-able.
+    """
+    # Of itself pydantic would write a NaN among them as null.
+    _json_object(record.settings, f"the settings of {key}")
     return _INSTANCE.encode(record, key)
 
 
@@ -259,12 +265,7 @@ def encode_summary(finished: FinishedSaved) -> str:
     Raises:
         StateError: it is not JSON-able.
     """
-    try:
-        return storable_text(_dumped(dict(finished.summary)))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise StateError(
-            f"the summary of {finished.kind} {finished.run_id} cannot be stored: {error}"
-        ) from error
+    return _json_object(finished.summary, f"the summary of {finished.kind} {finished.run_id}")
 
 
 def decode_finished(row: Row) -> FinishedSaved:
@@ -308,6 +309,13 @@ def _hexadecimal(value: object) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
+
+
+def _json_object(mapping: Mapping[str, Any], what: str) -> str:
+    try:
+        return storable_text(_dumped(dict(mapping)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StateError(f"{what} cannot be stored: {error}") from error
 
 
 def _dumped(document: object) -> str:

@@ -40,6 +40,9 @@ WritePoint: TypeAlias = Literal[
 _Step: TypeAlias = Literal[
     "before_begin", "after_begin", "mid_changes", "before_commit", "after_commit"
 ]
+_UNSTORABLE = (OverflowError, TypeError, sqlite3.ProgrammingError)
+"""Telemetry that no database takes is dropped: it may not hold up the marks of delivery."""
+
 _log = logging.getLogger("signaldeck.store")
 
 
@@ -221,9 +224,10 @@ class Writer:
         try:
             if delivered or telemetry:
                 await self._transact(self._lazy, marked(delivered, telemetry.values()))
-        except BaseException:
+        except BaseException as error:
             self._delivered |= delivered
-            self._telemetry = {**telemetry, **self._telemetry}
+            if not isinstance(error, _UNSTORABLE):
+                self._telemetry = {**telemetry, **self._telemetry}
             raise
 
     async def _try_marks(self) -> None:

@@ -1,0 +1,1 @@
+"""Candles kept on disk, one memory-mapped file per exchange, symbol and interval."""
