@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.data_command import data_commands
 from console.outcomes import reporting
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data_commands, name="data")
 
 
 def run(arguments: Sequence[str]) -> int:

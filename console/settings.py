@@ -16,6 +16,7 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import PydanticBaseSettingsSource
@@ -62,6 +63,10 @@ class Project(BaseSettings):
     """State file of live runs."""
     strategies: str = "strategies"
     """Folder of the user's strategy files; it may be missing."""
+    cache: str = Field(
+        default_factory=lambda: str(user_cache_path("signaldeck", appauthor=False) / "candles")
+    )
+    """Folder of the candle cache; it may be missing."""
     engine: dict[str, Any] = Field(default_factory=dict)
     """Global settings that differ from their defaults."""
     exchanges: dict[str, ExchangeSection] = Field(default_factory=dict)
@@ -88,7 +93,7 @@ def load_project(
     text = _read(path) if path else ""
     table = _parse(text, path)
     base = path.parent if path else Path.cwd()
-    for key in ("state", "strategies"):
+    for key in ("state", "strategies", "cache"):
         if isinstance(table.get(key), str):
             table[key] = _absolute(table[key], base)
     _absolute_data(table.get("exchanges"), base)
@@ -105,6 +110,7 @@ def load_project(
         update={
             "state": _absolute(project.state, Path.cwd()),
             "strategies": _absolute(project.strategies, Path.cwd()),
+            "cache": _absolute(project.cache, Path.cwd()),
             "engine": {key: _typed(value) for key, value in project.engine.items()},
         }
     )

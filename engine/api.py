@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ from engine.domain.schemas import (
     make,
 )
 from engine.domain.settings import Settings
-from engine.domain.signals import Action, Closed, Mode, TickResult
+from engine.domain.signals import Action, Closed, Mode
 from engine.domain.time import from_ms
 from engine.reports.backtest import backtest_report
 from engine.reports.columns import Column
 from engine.reports.markdown import dump_report, report_path
 from engine.runs.backtest import BacktestExecution
-from engine.runs.instance import Instance
+from engine.runs.instance import Instance, Results
 from engine.runs.outcome import outcome_of
 from engine.runtime import current_engine
 from engine.services.bus import Unsubscribe
@@ -335,7 +335,7 @@ class Backtest:
         exchange_name: str,
         frame_name: str,
         include_cancelled: bool = False,
-    ) -> AsyncIterator[TickResult]:
+    ) -> Results:
         """Run and iterate over closed results (and cancelled ones if asked).
 
         Leaving the iteration ends the run.
@@ -444,7 +444,7 @@ class Live:
     @staticmethod
     def run(
         symbol: str, *, strategy_name: str, exchange_name: str, include_cancelled: bool = False
-    ) -> AsyncIterator[TickResult]:
+    ) -> Results:
         """Run and iterate over opened and closed results (and cancelled ones if asked).
 
         The run never waits for its consumer. Leaving the iteration ends it.

@@ -199,7 +199,8 @@ class Engine:
             )
             return BacktestExecution(
                 key=key, strategy=strategy, frame=frame, settings=settings, market=market,
-                risk=RiskGate(self.risks, self.bus, settings.max_signal_generation_seconds), bus=self.bus,
+                risk=RiskGate(self.risks, self.bus, settings.max_signal_generation_seconds),
+                bus=self.bus,
             )  # fmt: skip
 
         return self._instance(key, make)

@@ -81,6 +81,7 @@ class BacktestExecution:
         self._bus = bus
         self._gap = interval_ms(strategy.interval)
         self._ids = 0
+        self._ending = False
         # Ids look like UUIDs and are the same whenever the same run is repeated.
         run = f"{key}|{self.frame.start}|{self.frame.end}"
         self._id_prefix = str(uuid5(_NAMESPACE, run))[:24]
@@ -91,9 +92,12 @@ class BacktestExecution:
         """No new signals; what is open is followed to its close."""
         self.stopped = True
 
-    def resume(self) -> None:
-        """Take a stop back that has not ended the run yet."""
+    def resume(self) -> bool:
+        """Take a stop back; False when the run is ending already."""
+        if self._ending:
+            return False
         self.stopped = False
+        return True
 
     async def run(self, sink: Sink | None) -> None:
         """Run to the end of the frame, of the data, or of what is held after a stop.
@@ -105,6 +109,7 @@ class BacktestExecution:
         session = Session(
             key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
             risk=self._risk, bus=self._bus, next_id=self._next_id, sink=sink,
+            stopped=lambda: self.stopped,
         )  # fmt: skip
         self.session = session
         self.journal = session.journal
@@ -114,11 +119,12 @@ class BacktestExecution:
                 series = await self._load()
                 await self._loop(session, series)
         finally:
+            self._ending = True
             self.elapsed_seconds = time.monotonic() - began
             if session.is_holding:
                 self._risk.book.release(self._strategy.risk_names, self.key)
         self._progress(len(self.frame))
-        await self._bus.flush()
+        await self._bus.flush_signals()
 
     # -- data ------------------------------------------------------------------------------------
 
@@ -275,7 +281,7 @@ class BacktestExecution:
     async def _breathe(self, when: int) -> None:
         self.when = when
         self._progress(self.frame.index(when))
-        await self._bus.flush()
+        await self._bus.flush_signals(backlog=0.5)
         await asyncio.sleep(0)
         self._yielded = time.monotonic()
 

@@ -90,6 +90,8 @@ class SignalSource:
                 try:
                     first = waiting.send(None)
                 except StopIteration as done:
+                    if monotonic() - self.asked_since > self._limit:
+                        raise self._overrun(when) from None
                     return done.value
                 self._waiting = (waiting, first, context)
                 return PENDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from engine.domain.errors import RunStateError
 from engine.domain.events import Done, InstanceChanged
 from engine.domain.signals import Mode, RunKey, TickResult
 from engine.runs.session import Sink
-from engine.services.bus import Bus
+from engine.services.bus import Bus, outside_listeners, waiting_for_a_run
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ STOPPING: Final = "stopping"
 DONE: Final = "done"
 FAILED: Final = "failed"
 
+_CANCELS: Final = 3
+_CANCEL_SECONDS: Final = 1.0
 _log = logging.getLogger("signaldeck.run")
 
 
@@ -33,8 +35,8 @@ class Execution(Protocol):
         """No new signals; end once nothing is held. Harmless when repeated."""
         ...
 
-    def resume(self) -> None:
-        """Take a stop back that has not ended the run yet."""
+    def resume(self) -> bool:
+        """Take a stop back; False when the run is ending already."""
         ...
 
     async def run(self, sink: Sink | None) -> Any:
@@ -43,38 +45,44 @@ class Execution(Protocol):
 
 
 class Channel(Generic[T]):
-    """Hands items from one task to another; ``limit`` 0 lets the producer run ahead."""
+    """Hands items from one task to another.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    With ``rendezvous`` the producer goes on only when its consumer asks for the next item, so that
+    a consumer that stops after two items has stopped the producer after two.
+    """
+
+    def __init__(self, *, rendezvous: bool) -> None:
+        self._rendezvous = rendezvous
         self._items: deque[T] = deque()
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
         self._putter: asyncio.Future[None] | None = None
 
     async def put(self, item: T) -> None:
-        """Hand over an item, once there is room."""
-        while self._limit and len(self._items) >= self._limit:
-            self._putter = asyncio.get_running_loop().create_future()
-            await self._putter
+        """Hand over an item."""
         self._items.append(item)
         _wake(self._waiter)
+        if self._rendezvous and not self._closed:
+            self._putter = asyncio.get_running_loop().create_future()
+            await self._putter
 
     async def get(self) -> T | None:
         """The next item; None when the channel is closed and empty."""
+        if not self._items:
+            _wake(self._putter)
         while not self._items:
             if self._closed:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        item = self._items.popleft()
-        _wake(self._putter)
-        return item
+            with waiting_for_a_run():
+                await self._waiter
+        return self._items.popleft()
 
     def close(self) -> None:
-        """No more items will come."""
+        """No more items will come, and none are wanted."""
         self._closed = True
         _wake(self._waiter)
+        _wake(self._putter)
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:
@@ -108,6 +116,9 @@ class Instance:
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._failure: Exception | None = None
+        self._abandoned = False
+        self._cancelled = False
+        self._again = False
 
     @property
     def status(self) -> str:
@@ -118,6 +129,11 @@ class Instance:
     def failure(self) -> Exception | None:
         """What ended the last session, if it failed."""
         return self._failure
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the last session was ended from outside, wherever it was."""
+        return self._cancelled
 
     @property
     def is_stopped(self) -> bool:
@@ -161,16 +177,22 @@ class Instance:
         """
         if self.is_running and self._task is not None and not self._task.done():
             if self._status == STOPPING and self.execution is not None:
-                self.execution.resume()
-                self._stopped = False
-                self._become(RUNNING)
+                if self.execution.resume():
+                    self._stopped = False
+                    self._become(RUNNING)
+                else:
+                    self._again = True  # it is ending already, so a new session follows
             return
+        loop = asyncio.get_running_loop()
         self.execution = (make or self._make)()
         self._stopped = False
         self.error = ""
+        self._abandoned = self._cancelled = self._again = False
         self._become(RUNNING)
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(self.execution, sink), name=str(self.key))
+        # Started inside a listener or not: the run is nobody's event being handled.
+        self._task = loop.create_task(
+            self._run(self.execution, sink), name=str(self.key), context=outside_listeners()
+        )
 
     def stop(self) -> None:
         """Ask for a graceful end: no new signals, what is open is watched to its close."""
@@ -182,13 +204,20 @@ class Instance:
     async def wait(self) -> None:
         """Return when the present session has ended; its failure is in ``error``."""
         if self._task is not None:
-            await asyncio.wait([self._task])
+            with waiting_for_a_run():
+                await asyncio.wait([self._task])
 
     async def cancel(self) -> None:
         """End the present session at once, wherever it is, and wait for it."""
         if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            for _ in range(_CANCELS):
+                self._task.cancel()
+                with waiting_for_a_run():
+                    _, left = await asyncio.wait([self._task], timeout=_CANCEL_SECONDS)
+                if not left:
+                    break
+            else:
+                _log.error("%s does not end: its strategy swallows cancellation", self.key)
             self._ended_unbegun()
 
     def _ended_unbegun(self) -> None:
@@ -196,38 +225,31 @@ class Instance:
             self._stopped = True
             self._become(DONE)
 
-    async def results(self, accepts: Callable[[TickResult], bool]) -> AsyncIterator[TickResult]:
-        """Start, and iterate over the accepted results; leaving the iteration cancels the run.
+    def results(self, accepts: Callable[[TickResult], bool]) -> Results:
+        """The accepted results of a new session, which starts with the first one asked for."""
+        return Results(self, accepts, rendezvous=self._blocking_sink)
+
+    async def begin(self, sink: Sink) -> asyncio.Task[None]:
+        """Start a session for one consumer.
 
         Raises:
             RunStateError: a session of this key is under way.
-            EngineError: whatever ended the run.
         """
+        if self._abandoned and self._task is not None:
+            await self.cancel()  # its consumer left it a moment ago
         if self.is_running:
             raise RunStateError(
                 f"{self.key} is already running: wait for it, stop it, or use another name"
             )
-        # One slot: a backtest never runs ahead of its consumer, a live run never waits for it.
-        channel: Channel[TickResult] = Channel(1 if self._blocking_sink else 0)
-
-        async def sink(result: TickResult) -> None:
-            if accepts(result):
-                await channel.put(result)
-
         self.start(sink)
-        task = self._task
-        assert task is not None
-        task.add_done_callback(lambda _: channel.close())
-        try:
-            while (item := await channel.get()) is not None:
-                yield item
-            if self._failure is not None:
-                raise self._failure
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task])
-                self._ended_unbegun()
+        assert self._task is not None
+        return self._task
+
+    def abandon(self, task: asyncio.Task[None]) -> None:
+        """The consumer of this session is gone: end it."""
+        if not task.done():
+            self._abandoned = True
+            task.cancel()
 
     async def _run(self, execution: Execution, sink: Sink | None) -> None:
         self._failure = None
@@ -235,7 +257,10 @@ class Instance:
             await execution.run(sink)
         except asyncio.CancelledError:
             self._stopped = True
+            self._cancelled = True
             self._become(DONE)
+            if self._abandoned:
+                self._publish_done()
             raise
         except Exception as error:
             _log.info("%s failed", self.key, exc_info=error)
@@ -247,6 +272,9 @@ class Instance:
         else:
             self._become(DONE)
             self._publish_done()
+            if self._again:
+                self._again = False
+                asyncio.get_running_loop().call_soon(self.start)
 
     def _become(self, status: str) -> None:
         self._status = status
@@ -261,3 +289,54 @@ class Instance:
             "done_backtest" if backtest else "done_live",
             Done(key, key.symbol, key.strategy_name, key.exchange_name, key.frame_name, backtest),
         )
+
+
+class Results:
+    """Iterates over the results of one session; leaving the iteration ends the session."""
+
+    def __init__(
+        self, instance: Instance, accepts: Callable[[TickResult], bool], *, rendezvous: bool
+    ) -> None:
+        self._instance = instance
+        self._accepts = accepts
+        self._channel: Channel[TickResult] = Channel(rendezvous=rendezvous)
+        self._task: asyncio.Task[None] | None = None
+
+    def __aiter__(self) -> Results:
+        return self
+
+    async def __anext__(self) -> TickResult:
+        if self._task is None:
+            self._task = await self._instance.begin(self._sink)
+            channel = self._channel
+            self._task.add_done_callback(lambda _: channel.close())
+        try:
+            item = await self._channel.get()
+        except asyncio.CancelledError:
+            self._instance.abandon(self._task)
+            raise
+        if item is not None:
+            return item
+        if self._instance.failure is not None:
+            raise self._instance.failure
+        if self._instance.is_cancelled:
+            raise RunStateError(f"{self._instance.key} was cancelled before its end")
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the session and wait for it."""
+        if self._task is not None and not self._task.done():
+            self._channel.close()
+            self._instance.abandon(self._task)
+            with waiting_for_a_run():
+                await asyncio.wait([self._task])
+
+    def __del__(self) -> None:
+        if self._task is not None and not self._task.done():
+            loop = self._task.get_loop()
+            if not loop.is_closed():
+                self._instance.abandon(self._task)
+
+    async def _sink(self, result: TickResult) -> None:
+        if self._accepts(result):
+            await self._channel.put(result)

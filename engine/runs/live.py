@@ -92,6 +92,7 @@ class LiveExecution:
         self._commands: list[tuple[str, asyncio.Future[str]]] = []
         self._nap: asyncio.Task[None] | None = None
         self._woken = False
+        self._ending = False
         self._strategy = strategy
         self._risk = risk
         self._bus = bus
@@ -107,10 +108,13 @@ class LiveExecution:
         self.stopped = True
         self._note("stopping")
 
-    def resume(self) -> None:
-        """Take a stop back that has not ended the run yet."""
+    def resume(self) -> bool:
+        """Take a stop back; False when the run is ending already."""
+        if self._ending:
+            return False
         self.stopped = False
         self._note("running")
+        return True
 
     def operate(self, command: Literal["close", "cancel"]) -> asyncio.Future[str]:
         """Close the position, or cancel the scheduled signal, at an extra instant right away.
@@ -130,9 +134,18 @@ class LiveExecution:
         session = Session(
             key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
             risk=self._risk, bus=self._bus, next_id=_uuid4, store=self._store, sink=sink,
+            stopped=lambda: self.stopped,
         )  # fmt: skip
         self.session = session
         self.journal = session.journal
+        try:
+            await self._loop(session)
+        finally:
+            self._ending = True
+            for _, future in self._take_commands():
+                future.set_result("nothing done: the run has ended")
+
+    async def _loop(self, session: Session) -> None:
         with self._clock.working():
             when = self._clock.now() // MINUTE * MINUTE
             self.settled_until = when
@@ -142,6 +155,7 @@ class LiveExecution:
             while True:
                 await self._instant(session, when, extra=when == last)
                 if self.stopped and session.held is None:
+                    self._ending = True
                     break
                 last = when
                 if await self._sleep(when + MINUTE):

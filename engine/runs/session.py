@@ -48,9 +48,9 @@ from engine.domain.signals import (
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
 from engine.services.context import ExecutionContext, MarketWindow, Scope, execution
-from engine.services.isolation import user_error
+from engine.services.isolation import is_cancelled, user_error
 from engine.services.journal import RunJournal
-from engine.services.risk import RiskGate
+from engine.services.risk import AGREED, RiskGate, Verdict
 
 Sink: TypeAlias = Callable[[TickResult], Awaitable[None]]
 
@@ -72,6 +72,7 @@ class Session:
         bus: where events go.
         next_id: makes a signal's id from the instant it was accepted at.
         store: makes changes durable before anybody hears of them; None in a backtest.
+        stopped: whether a stop was asked for; nothing opens or is scheduled after one.
         sink: is awaited with every opened, closed, cancelled and scheduled result.
     """
 
@@ -87,6 +88,7 @@ class Session:
         next_id: Callable[[int], str],
         store: Store | None = None,
         sink: Sink | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.key = key
         self.settings = settings
@@ -100,6 +102,7 @@ class Session:
         self._next_id = next_id
         self._store = store
         self._sink = sink
+        self._stopped = stopped
         loop = asyncio.get_running_loop()
         self._scope = Scope(key, market, loop)
         self._topic = "signal_backtest" if key.mode is Mode.BACKTEST else "signal_live"
@@ -178,6 +181,10 @@ class Session:
                 self._report_user(raised, "get_signal", when)
                 answer = None
         attempt: list[Change] = [AttemptMade(self.key, when)]
+        if is_cancelled():
+            raise asyncio.CancelledError  # which the strategy swallowed
+        if self._stopped():
+            answer = None  # it came while the strategy was asked
         try:
             signal = as_signal(answer)
             row = None
@@ -235,8 +242,9 @@ class Session:
     async def _schedule(
         self, row: SignalRow, when: int, market: float, attempt: list[Change]
     ) -> None:
-        if not await self._ask_risk(row, row.price_open, when, None):
-            await self._durably(attempt)
+        verdict = await self._ask_risk(row, row.price_open, when, None)
+        if not verdict or self._stopped():
+            await self._refused(verdict, when, market, attempt)
             return
         held = ScheduledSignal(row)
         result = Scheduled(self.key, when, market, row)
@@ -252,8 +260,11 @@ class Session:
         self, row: SignalRow, when: int, market: float, attempt: list[Change]
     ) -> None:
         position = OpenPosition(row)
-        if not await self._ask_risk(row, market, when, position):
-            await self._durably(attempt)
+        verdict = await self._ask_risk(row, market, when, position)
+        if not verdict or self._stopped():
+            if verdict:
+                self._release()
+            await self._refused(verdict, when, market, attempt)
             return
         await self._open(position, when, attempt)
 
@@ -270,8 +281,13 @@ class Session:
     async def _activate(self, held: ScheduledSignal, bar: BarClose, entry: EntryReached) -> None:
         position = lifecycle.activated(held, entry.price, bar.at)
         row = position.row
-        if not await self._ask_risk(row, entry.price, bar.at, position):
+        if self._stopped():
+            await self._cancel(held, bar, CancelReason.STOPPED)
+            return
+        verdict = await self._ask_risk(row, entry.price, bar.at, position)
+        if not verdict:
             await self._cancel(held, bar, CancelReason.RISK)
+            await self._tell_refusal(verdict, bar.at)
             return
         if entry.stop is None:
             await self._open(position, bar.at, [])
@@ -340,14 +356,25 @@ class Session:
 
     async def _ask_risk(
         self, row: SignalRow, price: float, when: int, position: OpenPosition | None
-    ) -> bool:
+    ) -> Verdict:
         if not self._risk_names:
-            return True
+            return AGREED
         with execution(self._context(when)):
-            agreed = await self._risk.check(self._risk_names, self.key, row, price, when, position)
-        if not agreed:
-            self.journal.rejections += 1
-        return agreed
+            return await self._risk.check(self._risk_names, self.key, row, price, when, position)
+
+    async def _refused(
+        self, verdict: Verdict, when: int, market: float, attempt: list[Change]
+    ) -> None:
+        """A signal came to nothing: the attempt is kept, and nobody hears of it before that."""
+        await self._durably(attempt)
+        if not verdict:
+            await self._tell_refusal(verdict, when)
+        await self._tick(Idle(self.key, when, market), "on_idle")
+
+    async def _tell_refusal(self, verdict: Verdict, when: int) -> None:
+        self.journal.rejections += 1
+        with execution(self._context(when)):
+            await self._risk.tell(verdict)
 
     def _release(self) -> None:
         if self._risk_names:
@@ -414,7 +441,7 @@ class Session:
                 self._bus.publish_result("signal", result)
         self._delivered(numbers)
         if self._backtest:
-            await self._bus.flush()
+            await self._bus.flush_signals()
         if self._sink is not None:
             await self._sink(result)
 

@@ -10,8 +10,10 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context, ContextVar, copy_context
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from engine.domain.errors import RunError
@@ -29,9 +31,25 @@ TOPICS: Final = (
 )  # fmt: skip
 
 DEFAULT_QUEUE: Final = 10_000
+_SIGNALS: Final = ("signal", "signal_live", "signal_backtest")
+_YIELD_SECONDS: Final = 0.020
+_CLOSE_SECONDS: Final = 2.0
 _TICKS: Final = (Action.IDLE, Action.ACTIVE)
 _log = logging.getLogger("signaldeck.bus")
 _handling: ContextVar[Subscription | None] = ContextVar("signaldeck_handling", default=None)
+
+
+def waiting_for_a_run() -> AbstractContextManager[None]:
+    """Around code that waits for a run, so that the run does not wait for the waiting listener."""
+    subscription = _handling.get()
+    return nullcontext() if subscription is None else subscription.parked()
+
+
+def outside_listeners() -> Context:
+    """A copy of the current context for a task that outlives the listener that starts it."""
+    context = copy_context()
+    context.run(_handling.set, None)
+    return context
 
 
 class Subscription:
@@ -48,8 +66,10 @@ class Subscription:
         self._maxsize = maxsize
         self._queue: deque[tuple[Any, Context]] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._idle: asyncio.Event | None = None
-        self._closed = False
+        self._taken = 0
+        self._handled = 0
+        self._parked = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     def offer(self, payload: Any) -> None:
         """Queue an event and make sure the listener's task is there to take it."""
@@ -63,23 +83,40 @@ class Subscription:
                 )
             return
         self._queue.append((payload, copy_context()))
+        self._taken += 1
         if self._task is None or self._task.done():
-            self._idle = asyncio.Event()
             self._bus.busy(self)
             context = copy_context()
             context.run(_handling.set, self)
             self._task = asyncio.get_running_loop().create_task(self._drain(), context=context)
 
-    async def idle(self) -> None:
-        """Return when everything queued so far has been handled."""
-        if self._task is not None and not self._task.done() and self._idle is not None:
-            await self._idle.wait()
+    @property
+    def backlog(self) -> float:
+        """How full the queue is, 0 to 1."""
+        return len(self._queue) / self._maxsize
+
+    async def caught_up(self) -> None:
+        """Return when everything taken so far has been handled, or while the listener is parked."""
+        if self._handled < self._taken and not self._parked:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._taken, future))
+            await future
+
+    @contextmanager
+    def parked(self) -> Generator[None]:
+        """The listener waits for a run: nobody may wait for the listener meanwhile."""
+        self._parked += 1
+        self._release(self._taken)
+        try:
+            yield
+        finally:
+            self._parked -= 1
 
     def close(self) -> None:
         """Stop listening; what is queued is dropped."""
-        self._closed = True
         self._queue.clear()
         self._bus.discard(self)
+        self._release(self._taken)
 
     async def aclose(self) -> None:
         """Stop listening and end the task."""
@@ -90,15 +127,30 @@ class Subscription:
 
     async def _drain(self) -> None:
         # The task ends when the queue is empty: idle listeners cost nothing, not even at exit.
-        idle = self._idle
-        assert idle is not None
+        pause = monotonic() + _YIELD_SECONDS
         try:
             while self._queue:
                 payload, context = self._queue.popleft()
                 await self._handle(payload, context)
+                self._handled += 1
+                if self._waiters:
+                    self._release(self._handled)
+                if monotonic() > pause:
+                    await asyncio.sleep(0)
+                    pause = monotonic() + _YIELD_SECONDS
         finally:
-            idle.set()
+            self._handled = self._taken - len(self._queue)
+            self._release(self._handled)
             self._bus.idle(self)
+
+    def _release(self, handled: int) -> None:
+        kept: list[tuple[int, asyncio.Future[None]]] = []
+        for target, future in self._waiters:
+            if target > handled:
+                kept.append((target, future))
+            elif not future.done():
+                future.set_result(None)
+        self._waiters = kept
 
     async def _handle(self, payload: Any, context: Context) -> None:
         context.run(_handling.set, self)
@@ -203,13 +255,16 @@ class Bus:
     async def flush(self) -> None:
         """Return when every event published so far has been handled.
 
-        A listener that is itself waiting (it started a run and awaits it) is not waited for.
+        A listener that itself waits for a run is not waited for.
         """
-        if self._busy:
-            mine = _handling.get()
-            for item in tuple(self._busy):
-                if item is not mine:
-                    await item.idle()
+        for item in tuple(self._busy):
+            await item.caught_up()
+
+    async def flush_signals(self, *, backlog: float = 0.0) -> None:
+        """`flush` for the signal topics alone, and only queues fuller than ``backlog`` (0 to 1)."""
+        for item in tuple(self._busy):
+            if item.topic in _SIGNALS and item.backlog >= backlog:
+                await item.caught_up()
 
     def busy(self, subscription: Subscription) -> None:
         """A subscription's task started."""
@@ -243,8 +298,17 @@ class Bus:
             when = getattr(payload, "when", None)
             self.publish("error", RunError(error, stage="listener", when=when, **names))
 
-    async def close(self) -> None:
-        """End every listener's task."""
+    async def close(self, grace_seconds: float = _CLOSE_SECONDS) -> None:
+        """Let listeners handle what was published, then end their tasks.
+
+        Args:
+            grace_seconds: how long they may take; what is left then is dropped and logged.
+        """
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self.flush()
+        except TimeoutError:
+            _log.warning("closed with events unhandled: a listener is too slow")
         for items in tuple(self._topics.values()):
             for item in items:
                 await item.aclose()

@@ -20,7 +20,7 @@ def user_error(raised: BaseException) -> Exception | None:
         return raised
     if isinstance(raised, KeyboardInterrupt):
         return None
-    if isinstance(raised, asyncio.CancelledError | GeneratorExit):
+    if isinstance(raised, asyncio.CancelledError):
         if is_cancelled():
             return None
         return EngineError("was cancelled: a task or future it awaits was cancelled by its owner")

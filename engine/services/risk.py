@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from dataclasses import dataclass
+from typing import Final
 
 from engine.core.risk import RiskBook, RiskCheck
 from engine.domain.errors import RunError
@@ -16,6 +18,29 @@ from engine.services.isolation import user_error
 from engine.services.registry import Registry
 
 _log = logging.getLogger("signaldeck.risk")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One profile's no."""
+
+    profile: RiskSchema
+    check: RiskCheck
+    error: Exception
+    event: RiskRejection
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the profiles said; true when all agreed."""
+
+    refusals: tuple[Refusal, ...] = ()
+
+    def __bool__(self) -> bool:
+        return not self.refusals
+
+
+AGREED: Final = Verdict()
 
 
 class RiskGate:
@@ -42,7 +67,7 @@ class RiskGate:
         price: float,
         when: int,
         position: OpenPosition | None = None,
-    ) -> bool:
+    ) -> Verdict:
         """Ask every profile; with ``position`` given, also take the slots, all or none.
 
         Checking and taking are one atomic step, so two runs can never both get the last slot.
@@ -56,18 +81,29 @@ class RiskGate:
             position: what will hold the slots.
 
         Returns:
-            True when every profile agreed.
+            The verdict, true when every profile agreed; a refusal is published by `tell`, once
+            the attempt it belongs to is durable.
         """
-        if not risk_names:
-            return True
         async with self._lock:
-            verdicts = [await self._ask(name, key, row, price, when) for name in risk_names]
-            agreed = all(verdicts)
-            if agreed and position is not None:
+            refusals: list[Refusal] = []
+            for name in risk_names:
+                refusal = await self._ask(name, key, row, price, when)
+                if refusal is not None:
+                    refusals.append(refusal)
+            if not refusals and position is not None:
                 self.book.reserve(risk_names, key, position)
-            return agreed
+            return Verdict(tuple(refusals))
 
-    async def _ask(self, name: str, key: RunKey, row: SignalRow, price: float, when: int) -> bool:
+    async def tell(self, verdict: Verdict) -> None:
+        """Publish a verdict's refusals and call the profiles back."""
+        for refusal in verdict.refusals:
+            self._bus.publish("validation", refusal.error)
+            self._bus.publish("risk", refusal.event)
+            await self._call_back(refusal.profile, "on_rejected", refusal.event.key, refusal.check)
+
+    async def _ask(
+        self, name: str, key: RunKey, row: SignalRow, price: float, when: int
+    ) -> Refusal | None:
         profile = self._profiles.get(name, "risk check")
         active = self.book.active(name)
         check = RiskCheck(
@@ -83,19 +119,13 @@ class RiskGate:
                 error = user_error(raised)
                 if error is None:
                     raise
-                self._bus.publish("validation", error)
-                comment = rule.note or "N/A"
-                self._bus.publish(
-                    "risk",
-                    RiskRejection(
-                        key, name, key.symbol, key.strategy_name, key.exchange_name, row, price,
-                        len(active), comment, when,
-                    ),
+                event = RiskRejection(
+                    key, name, key.symbol, key.strategy_name, key.exchange_name, row, price,
+                    len(active), rule.note or "N/A", when,
                 )  # fmt: skip
-                await self._call_back(profile, "on_rejected", key, check)
-                return False
+                return Refusal(profile, check, error, event)
         await self._call_back(profile, "on_allowed", key, check)
-        return True
+        return None
 
     async def _call_back(
         self, profile: RiskSchema, event: str, key: RunKey, check: RiskCheck

@@ -33,8 +33,8 @@ class Bed:
         self.market = server.source
 
     def open(self, exchange_id: str = "binance", **options: Any) -> CcxtExchange:
-        """An exchange without ccxt's own pauses and with a short time limit."""
-        given = {"urls": self.server.url, "timeout": 250, "rateLimit": 1, **options}
+        """An exchange without ccxt's own pauses."""
+        given = {"urls": self.server.url, "rateLimit": 1, **options}
         exchange = CcxtExchange(
             exchange_id,
             clock=self.clock,

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 
-from engine.adapters.exchanges.ccxt import CcxtExchange
+from engine.adapters.exchanges.ccxt import CcxtExchange, _page
+from engine.adapters.exchanges.ccxt_library import Client
 from engine.domain.bars import CANDLE_INTERVALS, FRAME_INTERVALS, Candles, concat
 from engine.domain.errors import ExchangeError, NoDataError, NotRegisteredError, SchemaError
 from engine.domain.ports import Clock, Exchange
@@ -69,14 +71,26 @@ async def test_pages_stop_where_nothing_can_be_newer() -> None:
         assert b.server.count() == 1
 
 
-async def test_pages_go_on_over_holes() -> None:
+@pytest.mark.parametrize("windowed", [False, True])
+async def test_pages_go_on_over_holes(windowed: bool) -> None:
     start = NOON - 5000 * MINUTE
     early, after = flat(start, 700), flat(start + 3400 * MINUTE, 1600)
     source = HeldBars({"BTCUSDT": Candles(concat([early.columns(), after.columns()]))})
-    async with bed(source=source) as b:
+    async with bed(source=source, windowed=windowed) as b:
         bars = await minutes(b.open(), start, 5000)
         assert len(bars) == 2300
         assert bars == b.truth(start, 5000)
+
+
+async def test_bars_before_the_start_are_left_out() -> None:
+    """Most clients of ccxt see to it themselves; with one that does not, pages would not end."""
+
+    class Careless:
+        async def fetch_ohlcv(self, *asked: object) -> list[list[float]]:
+            return [[NOON + i * MINUTE, 1, 1, 1, 1, i] for i in (-2, -1, 0, 1)]
+
+    page = await _page(cast(Client, Careless()), "BTC/USDT", "1m", NOON, 4)
+    assert page[:, 0].tolist() == [NOON, NOON + MINUTE]
 
 
 async def test_a_bar_at_the_border_of_pages_comes_once() -> None:
@@ -277,6 +291,16 @@ async def test_only_spot_markets_are_asked_for_unless_the_options_say_otherwise(
             await wider.symbols()
 
 
+async def test_keys_make_no_difference_to_what_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SIGNALDECK_BINANCE_API_KEY", "key")
+    monkeypatch.setenv("SIGNALDECK_BINANCE_SECRET", "secret")
+    async with bed() as b:
+        await b.open().symbols()
+        assert [s.endpoint for s in b.server.requests] == ["exchangeInfo"]
+
+
 # --- loops ------------------------------------------------------------------------------------
 
 
@@ -421,7 +445,8 @@ async def test_it_can_be_closed_from_another_loop() -> None:
 
 _SCRIPT = """
 import asyncio
-from engine.adapters.exchanges.ccxt import CcxtExchange
+from engine.adapters.exchanges.ccxt import CcxtExchange, _page
+from engine.adapters.exchanges.ccxt_library import Client
 from engine.domain.time import from_ms
 from engine.services.clock import SimulatedClock
 

@@ -11,6 +11,7 @@ import logging
 import re
 from collections import Counter
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -41,7 +42,7 @@ TRANSIENT = [
     (status(520), "it answered HTTP 520"),
     (status(408), "it answered HTTP 408 Request Timeout"),
     (status(429), "too many requests (HTTP 429)"),
-    (faults.TIMEOUT, "no answer within 0.25 s"),
+    (faults.TIMEOUT, "no answer within 0.5 s"),
     (faults.HTML, "it answered with a web page instead of data: <!DOCTYPE html>"),
     (faults.TRUNCATED, "its answer was cut off"),
     (faults.CUT, "its answer was cut off"),
@@ -60,6 +61,11 @@ FINAL = [
 ]
 
 
+def limit(fault: Fault) -> dict[str, Any]:
+    """A short time limit, for the fault that takes all of it."""
+    return {"timeout": 500} if fault == faults.TIMEOUT else {}
+
+
 async def refusal(exchange: object, since: int = SINCE) -> str:
     """What a request for ten bars is refused with."""
     with pytest.raises(ExchangeError) as caught:
@@ -76,7 +82,7 @@ async def test_a_passing_failure_is_tried_again(
     fault: Fault, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with bed([fault]) as b:
-        assert await minutes(b.open(), SINCE, 10) == b.truth(SINCE, 10)
+        assert await minutes(b.open(**limit(fault)), SINCE, 10) == b.truth(SINCE, 10)
         assert b.instants() == [0, DELAY]
     warnings = [r.getMessage() for r in caplog.records if r.name == "signaldeck.exchange"]
     assert len(warnings) == 1
@@ -87,7 +93,7 @@ async def test_a_passing_failure_is_tried_again(
 @pytest.mark.parametrize(("fault", "text"), TRANSIENT, ids=lambda x: str(x)[:60])
 async def test_a_failure_that_does_not_pass_is_one_error(fault: Fault, text: str) -> None:
     async with bed([fault] * 20) as b:
-        message = await refusal(b.open())
+        message = await refusal(b.open(**limit(fault)))
         # Each pause is twice as long as the one before.
         assert b.instants() == [0, DELAY, 3 * DELAY, 7 * DELAY]
     assert message.startswith(WHERE + text)
@@ -247,7 +253,9 @@ async def test_markets_are_loaded_with_the_same_patience() -> None:
         assert b.instants("exchangeInfo") == [0, DELAY, 3 * DELAY, 7 * DELAY]
 
 
-async def test_markets_that_cannot_be_loaded_fail_all_who_wait_once() -> None:
+async def test_markets_that_cannot_be_loaded_fail_all_who_wait_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with bed([status(503)] * 20, endpoints=["exchangeInfo"]) as b:
         exchange = b.open()
         waiting = [minutes(exchange, SINCE, 10, s) for s in ("BTC/USDT", "ETH/USDT") * 10]
@@ -257,9 +265,22 @@ async def test_markets_that_cannot_be_loaded_fail_all_who_wait_once() -> None:
             for symbol in ("BTC/USDT", "ETH/USDT")
         }
         assert b.server.count("exchangeInfo") == 4
+        assert caplog.text.count("try ") == 3
         # The next one tries again.
         b.server.script = FaultScript()
         assert len(await minutes(exchange, SINCE, 10)) == 10
+
+
+async def test_who_stops_waiting_for_the_markets_does_not_stop_the_others() -> None:
+    async with bed() as b:
+        exchange = b.open()
+        first, second = (asyncio.create_task(minutes(exchange, SINCE, 10)) for _ in range(2))
+        while not b.server.count("exchangeInfo"):
+            await asyncio.sleep(0)
+        first.cancel()
+        assert await second == b.truth(SINCE, 10)
+        assert first.cancelled()
+        assert b.server.count("exchangeInfo") == 1
 
 
 async def test_the_clock_is_asked_once() -> None:
@@ -272,9 +293,12 @@ async def test_the_clock_is_asked_once() -> None:
 async def test_time_moves_on_while_a_run_waits_for_the_markets() -> None:
     """A run that holds simulated time still must not hold it against its own retries."""
     async with bed([status(503)], endpoints=["exchangeInfo"]) as b:
+        later = asyncio.create_task(b.clock.sleep_until(NOON + 60 * MINUTE))
         with b.clock.working():
             assert len(await minutes(b.open(), SINCE, 10)) == 10
-        assert b.clock.now() == NOON + DELAY
+            # On by as much as the retry takes, and not to whoever else sleeps.
+            assert b.clock.now() == NOON + DELAY
+        later.cancel()
 
 
 async def test_a_failure_on_a_later_page_costs_that_page_alone() -> None:
@@ -289,7 +313,7 @@ async def test_a_failure_on_a_later_page_costs_that_page_alone() -> None:
 
 async def test_a_cancelled_request_is_cancelled() -> None:
     async with bed([faults.TIMEOUT]) as b:
-        exchange = b.open(timeout=60_000)
+        exchange = b.open()
         task = asyncio.create_task(minutes(exchange, SINCE, 10))
         while not b.server.count():
             await asyncio.sleep(0)

@@ -125,7 +125,8 @@ async def test_no_error_tells_a_secret(
     clock = SimulatedClock(NOON)
     async with echo() as server:
         server.mode, server.lists_markets = mode, lists_markets
-        options = {"urls": server.url, "timeout": 200, "rateLimit": 1}
+        timeout = 200 if mode == "timeout" else 10_000
+        options = {"urls": server.url, "timeout": timeout, "rateLimit": 1}
         exchange = CcxtExchange(
             "alpaca", clock=clock, options=options, retry_count=1, retry_delay_ms=100
         )

@@ -197,9 +197,7 @@ def test_a_distance_of_exactly_the_bound_passes_whatever_the_rounding(entry: flo
         max_stoploss_distance_percent=20.0,
     )
     for sign, position in ((1, "long"), (-1, "short")):
-        signal = Signal(
-            position, entry * (1 + sign * 0.4 / 100), entry * (1 - sign * 20 / 100), 60
-        )
+        signal = Signal(position, entry * (1 + sign * 0.4 / 100), entry * (1 - sign * 20 / 100), 60)
         assert accepted(signal, entry, settings=bounds).price_open == entry
 
 

@@ -106,9 +106,7 @@ class Bed:
     clock: SimulatedClock | None = None
 
     def strategy(self, get_signal: Any, name: str = "asked", **fields: Any) -> None:
-        add_strategy(
-            strategy_name=name, get_signal=get_signal, **{"interval": "1m", **fields}
-        )
+        add_strategy(strategy_name=name, get_signal=get_signal, **{"interval": "1m", **fields})
 
     def run(self, name: str = "asked", symbol: str = SYMBOL, *, cancelled: bool = True) -> Any:
         return Backtest.run(

@@ -54,9 +54,7 @@ def bars(draw: st.DrawFn) -> list[Row]:
             continue
         top, bottom = max(opened, price) + up, min(opened, price) - down
         stamp = T0 + minute * MINUTE
-        rows.append(
-            [stamp, opened * GRID, top * GRID, bottom * GRID, price * GRID, volume]
-        )
+        rows.append([stamp, opened * GRID, top * GRID, bottom * GRID, price * GRID, volume])
     return rows
 
 

@@ -65,7 +65,7 @@ async def test_a_backtest_yields_closed_results_and_cancelled_ones_if_asked() ->
         return long(3, entry=95, sl=94.5) if minute == 2 else None
 
     for cancelled, expected in ((False, ["closed"]), (True, ["closed", "cancelled"])):
-        async with bed(rows) as made:
+        async with bed(rows, config={"exit_trigger": "touch"}) as made:
             made.strategy(get_signal)
             found = [r async for r in made.run(cancelled=cancelled)]
             assert [str(r.action) for r in found] == expected
@@ -89,7 +89,7 @@ async def test_a_live_run_yields_opened_and_closed_and_cancelled_ones_if_asked()
     for cancelled, expected in (
         (False, ["opened", "closed"]), (True, ["opened", "closed", "cancelled"]),
     ):  # fmt: skip
-        async with bed(rows, live=True) as made:
+        async with bed(rows, live=True, config={"exit_trigger": "touch"}) as made:
             made.strategy(get_signal)
             found: list[str] = []
             task = asyncio.create_task(collect(found, include_cancelled=cancelled))
@@ -525,7 +525,7 @@ async def test_a_start_while_draining_resumes_and_a_start_after_the_end_begins_a
         assert instance.status == "done"
         instance.start()
         await made.until(12)
-        assert made.actions()[-1] == ("opened", 11)
+        assert made.actions()[-1] == ("opened", 10)
         execution: Any = instance.execution
         assert execution.journal.trades == []
         assert statuses(made) == ["running", "stopping", "running", "stopping", "done", "running"]

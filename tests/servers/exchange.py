@@ -57,6 +57,8 @@ class ExchangeServer:
         script: faults by request.
         skew_ms: the server's clock minus ``now``.
         late_ms: closed bars appear this much after their close.
+        windowed: look for bars no further than ``limit`` intervals from the start, as some
+            exchanges do; Binance gives the next ``limit`` bars wherever they are.
 
     Attributes:
         url: such as ``http://127.0.0.1:40123``, the ``urls`` option of a ccxt exchange.
@@ -65,13 +67,14 @@ class ExchangeServer:
 
     def __init__(
         self, source: BarSource, now: Callable[[], int], *, script: FaultScript | None = None,
-        skew_ms: int = 0, late_ms: int = 0,
+        skew_ms: int = 0, late_ms: int = 0, windowed: bool = False,
     ) -> None:  # fmt: skip
         self.source = source
         self.now = now
         self.script = script or FaultScript()
         self.skew_ms = skew_ms
         self.late_ms = late_ms
+        self.windowed = windowed
         self.url = ""
         self.requests: list[Served] = []
         self._counts: Counter[str] = Counter()
@@ -176,11 +179,13 @@ class ExchangeServer:
         start, end = (query.get(name) for name in ("startTime", "endTime"))
         limit = min(int(query.get("limit", 500)), MOST)
         now = self.clock()
+        step = INTERVAL_MINUTES[interval] * MINUTE
+        if self.windowed and start and not end:
+            end = str(int(start) + limit * step - 1)
         bars = shown(
             self.source, symbol, interval, now, int(start) if start else None,
             int(end) if end else None, limit,
         )  # fmt: skip
-        step = INTERVAL_MINUTES[interval] * MINUTE
         fault = request[_FAULT]
         late = fault.ms if fault is not None and fault.kind == "late" else self.late_ms
         if late:

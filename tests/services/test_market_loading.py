@@ -305,9 +305,7 @@ async def test_many_runs_share_one_request_and_its_failure() -> None:
         await clock.sleep_until(T0 + MINUTE)
         feed.calls.clear()
         with clock.waiting():
-            arrived = await asyncio.gather(
-                *(market.advance("S", T0 + MINUTE) for _ in range(50))
-            )
+            arrived = await asyncio.gather(*(market.advance("S", T0 + MINUTE) for _ in range(50)))
         assert arrived == [True] * 50
         assert len(feed.calls) == 1
         await clock.sleep_until(T0 + 2 * MINUTE)

@@ -78,7 +78,14 @@ def test_bars_carry_both_prices_and_their_closing_instant() -> None:
 def test_how_many_bars_have_closed() -> None:
     series = BarSeries(MINUTE, 0, 0)
     series.append(bars(10, 3))
-    assert [series.closed(FIRST + m * MINUTE) for m in (-5, 0, 1, 9, 10, 99)] == [0, 0, 1, 9, 10, 10]
+    assert [series.closed(FIRST + m * MINUTE) for m in (-5, 0, 1, 9, 10, 99)] == [
+        0,
+        0,
+        1,
+        9,
+        10,
+        10,
+    ]
     assert series.closed(FIRST + 2 * MINUTE - 1) == 1
 
 

@@ -62,7 +62,9 @@ def test_windows_are_those_of_all_bars_loaded_at_once(
 
     async def check() -> None:
         exchange = MemoryExchange(rows, SimulatedClock(FAR), **how)
-        market = exchange.market(served=("1m",) if known else None, horizon=T0 + (last + 1) * MINUTE)
+        market = exchange.market(
+            served=("1m",) if known else None, horizon=T0 + (last + 1) * MINUTE
+        )
         for interval, minute, limit in questions:
             when = T0 + minute * MINUTE
             expected = window(rows, interval, when, limit)
@@ -142,9 +144,7 @@ def test_on_a_moving_clock_nothing_open_is_ever_seen(
 async def test_the_newest_bar_is_the_one_that_closed_last(interval: str, served: bool) -> None:
     """At 10:24 the newest visible 1h bar is the one opened at 09:00."""
     rows = [row(minute, 100 + minute % 7) for minute in range(-3000, 3000)]
-    exchange = MemoryExchange(
-        rows, SimulatedClock(FAR), others="serve" if served else "raise"
-    )
+    exchange = MemoryExchange(rows, SimulatedClock(FAR), others="serve" if served else "raise")
     market = exchange.market(
         served=("1m", interval) if served else ("1m",), horizon=T0 + 3000 * MINUTE
     )

@@ -11,6 +11,7 @@ import asyncio
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -188,12 +189,17 @@ def until_the_disk_is_full(report: Callable[[str], None], path: str, limit: int)
 
 def as_nobody(report: Callable[[str], None], path: str) -> None:
     """Try to open the file as a user who may not, and say what came of it."""
-    if os.geteuid() == 0:
-        os.setgid(65_534)
-        os.setuid(65_534)
 
     async def main() -> None:
-        store = SqliteStore(Path(path))
+        # Once as oneself, because nobody may not be able to import what this needs.
+        with tempfile.TemporaryDirectory() as name:
+            store = SqliteStore(Path(name) / "state.db")
+            await store.open()
+            await store.close()
+        store = SqliteStore(path)
+        if os.geteuid() == 0:
+            os.setgid(65_534)
+            os.setuid(65_534)
         try:
             await store.open()
         except StateError as error:

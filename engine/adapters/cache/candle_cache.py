@@ -73,12 +73,22 @@ class Listed:
     Attributes:
         path: the sidecar.
         sidecar: its content; None when that cannot be read.
-        problem: what is wrong with it (or with its bars, if they were looked at), else "".
+        problem: why it cannot be used (its bars count if they were looked at), else "".
+        damaged: True where that is damage, False where the files may be as they were written.
     """
 
     path: Path
     sidecar: Sidecar | None
     problem: str = ""
+    damaged: bool = False
+
+    @property
+    def missing(self) -> int:
+        """How many bars are known to be missing on the exchange."""
+        if self.sidecar is None:
+            return 0
+        covered = sum(end - start for start, end in self.sidecar.covered)
+        return covered // self.sidecar.key.step - self.sidecar.rows
 
 
 class CandleCache:
@@ -140,9 +150,11 @@ class CandleCache:
         try:
             self._read(item.path, item.sidecar.key)
         except Damage as damage:
-            return Listed(item.path, item.sidecar, str(damage))
-        except (OSError, CacheError) as error:
-            return Listed(item.path, item.sidecar, f"{item.path}: cannot be read: {error}")
+            return Listed(item.path, item.sidecar, str(damage), damaged=True)
+        except OSError as error:
+            return Listed(item.path, item.sidecar, str(unusable(item.path, error)))
+        except CacheError as error:
+            return Listed(item.path, item.sidecar, str(error))
         return item
 
     # -- writing ---------------------------------------------------------------------------------
@@ -260,7 +272,11 @@ class CandleCache:
             return None
         try:
             sidecar = self._sidecar(path, key)
-        except (Damage, CacheError, OSError) as error:
+        except Damage as damage:
+            return Listed(path, None, str(damage), damaged=True)
+        except OSError as error:
+            return Listed(path, None, str(unusable(path, error)))
+        except CacheError as error:
             return Listed(path, None, str(error))
         return Listed(path, sidecar) if sidecar else None
 

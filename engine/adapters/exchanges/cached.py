@@ -31,12 +31,13 @@ from engine.adapters.cache.stretches import LONGEST_HOLE, Part, clipped, covered
 from engine.domain.bars import Candles, Columns, Floats, concat, select
 from engine.domain.errors import CandleDataError, EngineError, SchemaError
 from engine.domain.ports import CandleRows, Exchange
-from engine.domain.time import MINUTE, from_ms, to_ms
+from engine.domain.time import DAY, MINUTE, from_ms, to_ms
 
 SETTLED_AFTER: Final = 10 * MINUTE
 """A bar is settled this long after its close, ms: by then late trades are in it, and clocks that
 differ by minutes still agree that it has closed."""
 
+_CLOCK_ERROR: Final = DAY
 _WRITE_PAUSE: Final = 2.0
 _WRITE_SHARE: Final = 10
 """Writing may take this part (a tenth) of the time: each write is of the whole file."""
@@ -108,7 +109,8 @@ class CachedExchange:
     ) -> CandleRows:
         """Up to ``limit`` bars that open at or after ``since``: stored ones, then fetched ones.
 
-        XX"""
+        XX
+        """
         shelf = await self._shelf(CandleKey(self.name, symbol, interval)) if limit > 0 else None
         if shelf is None:
             return await _answer(self.inner, symbol, interval, since, limit)
@@ -220,10 +222,10 @@ class CachedExchange:
         self, shelf: _Shelf, rows: Columns, cursor: int, bound: int | None, full: bool
     ) -> None:
         """Put what is settled, up to ``bound``, where it will be stored."""
-        if not full:
+        end = self.settled_until(shelf.step)
+        if not full and len(rows.timestamp) and int(rows.timestamp[-1]) > end - _CLOCK_ERROR:
             # The newest bar an exchange has may be forming, should our clock be far ahead of it.
             rows = select(rows, slice(0, -1))
-        end = self.settled_until(shelf.step)
         covered = covered_by(rows.timestamp, shelf.step, LONGEST_HOLE, start=cursor)
         part = clipped(Part(rows, covered), cursor, end if bound is None else min(end, bound))
         if not part.covered:

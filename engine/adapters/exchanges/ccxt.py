@@ -159,7 +159,7 @@ class CcxtExchange:
             ExchangeError: the markets could not be loaded.
         """
         self._claim()
-        async with self._connected(f"exchange {self.name!r}, markets") as client:
+        async with self._connected(f"exchange {self.name!r}, symbols") as client:
             markets = (client.markets or {}).values()
         return tuple(sorted(str(m["symbol"]) for m in markets if m.get("active") is not False))
 
@@ -252,7 +252,10 @@ class CcxtExchange:
             yield client
 
     async def _list(self, client: Client, where: str) -> None:
-        """Give a client the markets: those of another client, or loaded once for all who wait."""
+        """Give a client the markets: those of another client, or loaded once for all who wait.
+
+        A task of its own loads them, so that who stops waiting does not stop the others.
+        """
         if self._listed is not None:
             client.set_markets_from_exchange(self._listed)
             return

@@ -178,6 +178,8 @@ def _keep_markets_small(client: Client, options: _Options) -> None:
             fetch["types"] = ["spot"]
         elif isinstance(types, dict) and types.get("spot"):  # pyright: ignore[reportUnknownMemberType]
             fetch["types"] = {kind: kind == "spot" for kind in cast("dict[str, Any]", types)}
+    if "fetchMargins" not in wanted and "fetchMargins" in client.options:
+        client.options["fetchMargins"] = False  # a signed request as soon as there are keys
     if "has" not in options and client.id not in _NEED_CURRENCIES:
         client.has["fetchCurrencies"] = False
 

@@ -151,7 +151,11 @@ def set_aside(path: Path, now: datetime) -> Path:
 
 
 async def writing(
-    path: Path, synchronous: Literal["FULL", "NORMAL"], max_page_count: int | None
+    path: Path,
+    synchronous: Literal["FULL", "NORMAL"],
+    *,
+    busy_seconds: float = _BUSY_SECONDS,
+    max_page_count: int | None = None,
 ) -> aiosqlite.Connection:
     """A connection that writes ahead.
 
@@ -162,7 +166,7 @@ async def writing(
         sqlite3.Error: it cannot be opened.
         StateError: the file system cannot hold a write-ahead log.
     """
-    connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+    connection = await aiosqlite.connect(path, isolation_level=None, timeout=busy_seconds)
     try:
         rows = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
         mode = next(iter(rows))[0]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import aiosqlite
 
@@ -45,6 +45,7 @@ class SqliteStore:
         command: what this process calls itself in the lock file; its command line by default.
         start_clean_if_damaged: rename a damaged file and start with an empty one.
         flush_seconds: how long marks of delivery and telemetry may wait (wall clock).
+        busy_seconds: how long to wait for another program's transaction.
         max_page_count: the file may not have more pages (of 4 KiB) than this.
         steps: the migrations; other ones only for trying them out.
         on_write_point: called synchronously, on the loop, wherever a write could be interrupted;
@@ -63,6 +64,7 @@ class SqliteStore:
         command: str | None = None,
         start_clean_if_damaged: bool = False,
         flush_seconds: float = 1.0,
+        busy_seconds: float = 5.0,
         max_page_count: int | None = None,
         steps: Sequence[Migration] | None = None,
         on_write_point: Callable[[WritePoint], None] | None = None,
@@ -73,6 +75,7 @@ class SqliteStore:
         self._command = command
         self._start_clean = start_clean_if_damaged
         self._flush_seconds = flush_seconds
+        self._busy_seconds = busy_seconds
         self._max_page_count = max_page_count
         self._steps = migrations() if steps is None else tuple(steps)
         self._on_write_point = on_write_point
@@ -160,9 +163,9 @@ class SqliteStore:
         version = await self._sound_version()
         connections: list[aiosqlite.Connection] = []
         try:
-            connections.append(await writing(self.path, "FULL", self._max_page_count))
+            connections.append(await self._writing("FULL"))
             await migrate(connections[0], self.path, version, self._steps)
-            connections.append(await writing(self.path, "NORMAL", self._max_page_count))
+            connections.append(await self._writing("NORMAL"))
             number = await last_number(connections[0])
         except BaseException:
             for connection in reversed(connections):
@@ -176,6 +179,14 @@ class SqliteStore:
             flush_seconds=self._flush_seconds,
             on_write_point=self._on_write_point,
             on_end=ownership.release,
+        )
+
+    async def _writing(self, synchronous: Literal["FULL", "NORMAL"]) -> aiosqlite.Connection:
+        return await writing(
+            self.path,
+            synchronous,
+            busy_seconds=self._busy_seconds,
+            max_page_count=self._max_page_count,
         )
 
     async def _sound_version(self) -> int:
