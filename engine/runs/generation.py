@@ -75,10 +75,10 @@ class SignalSource:
         """
         self.calls += 1
         context = ExecutionContext(self._scope, when)
+        self.asked_since = monotonic()
         if self._threaded:
             self._waiting = (self._in_thread(context), _NOT_STARTED, context)
             return PENDING
-        self.asked_since = monotonic()
         self.asked_at = when
         token = current_execution.set(context)
         try:
@@ -119,9 +119,10 @@ class SignalSource:
         deadline = asyncio.timeout(self._limit)
         try:
             async with deadline:
-                if first is _NOT_STARTED:
-                    return await waiting
-                return await _resumed(waiting, first)
+                outcome = await (waiting if first is _NOT_STARTED else _resumed(waiting, first))
+            if monotonic() - self.asked_since > self._limit:
+                raise self._overrun(context.when)  # it swallowed its cancellation
+            return outcome
         except TimeoutError as error:
             if deadline.expired():
                 self._stuck = self._threaded_call

@@ -297,9 +297,16 @@ class Results:
     def __init__(
         self, instance: Instance, accepts: Callable[[TickResult], bool], *, rendezvous: bool
     ) -> None:
+        channel: Channel[TickResult] = Channel(rendezvous=rendezvous)
+
+        async def sink(result: TickResult) -> None:
+            # Without a reference to the iterator: a run must not keep its consumer alive.
+            if accepts(result):
+                await channel.put(result)
+
         self._instance = instance
-        self._accepts = accepts
-        self._channel: Channel[TickResult] = Channel(rendezvous=rendezvous)
+        self._channel = channel
+        self._sink = sink
         self._task: asyncio.Task[None] | None = None
 
     def __aiter__(self) -> Results:
@@ -336,7 +343,3 @@ class Results:
             loop = self._task.get_loop()
             if not loop.is_closed():
                 self._instance.abandon(self._task)
-
-    async def _sink(self, result: TickResult) -> None:
-        if self._accepts(result):
-            await self._channel.put(result)

@@ -223,6 +223,9 @@ class WorkerRun:
                 process.join(5)
                 error = self._death(process.exitcode)
                 break
+            except Exception as broken:
+                error = WorkerError(f"the worker's answer cannot be read: {broken!r}")
+                break
             if kind == "progress":
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._on_progress, payload)

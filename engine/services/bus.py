@@ -95,6 +95,12 @@ class Subscription:
         """How full the queue is, 0 to 1."""
         return len(self._queue) / self._maxsize
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are events to wait for, and the caller may wait for them."""
+        behind = self._handled < self._taken and not self._parked
+        return behind and _handling.get() is not self
+
     async def caught_up(self) -> None:
         """Return when everything taken so far has been handled, or while the listener is parked."""
         if self._handled < self._taken and not self._parked:
@@ -116,7 +122,8 @@ class Subscription:
         """Stop listening; what is queued is dropped."""
         self._queue.clear()
         self._bus.discard(self)
-        self._release(self._taken)
+        if self._task is None or self._task.done():
+            self._release(self._taken)
 
     async def aclose(self) -> None:
         """Stop listening and end the task."""
@@ -255,15 +262,16 @@ class Bus:
     async def flush(self) -> None:
         """Return when every event published so far has been handled.
 
-        A listener that itself waits for a run is not waited for.
+        A listener that itself waits for a run is not waited for, nor is the one that calls this.
         """
-        for item in tuple(self._busy):
-            await item.caught_up()
+        while waiting := [item for item in self._busy if item.is_behind]:
+            for item in waiting:
+                await item.caught_up()
 
     async def flush_signals(self, *, backlog: float = 0.0) -> None:
         """`flush` for the signal topics alone, and only queues fuller than ``backlog`` (0 to 1)."""
         for item in tuple(self._busy):
-            if item.topic in _SIGNALS and item.backlog >= backlog:
+            if item.topic in _SIGNALS and item.is_behind and item.backlog >= backlog:
                 await item.caught_up()
 
     def busy(self, subscription: Subscription) -> None:

@@ -166,6 +166,8 @@ async def test_an_unknown_symbol_names_near_ones() -> None:
             await minutes(exchange, NOON - MINUTE, 1, "BTC-USD")
         text = str(caught.value)
         assert "'binance', BTC-USD 1m" in text and "did you mean BTC/USDT" in text
+        with pytest.raises(NoDataError, match=r"BTC/USDT.*Contracts are listed where fetchMarkets"):
+            await minutes(exchange, NOON - MINUTE, 1, "BTC/USDT:USDT")
         with pytest.raises(NoDataError, match="it lists 8 others"):
             await minutes(exchange, NOON - MINUTE, 1, "QQQ")
         assert b.server.count() == 0

@@ -31,6 +31,7 @@ from tests.servers.faults import PAGE, Fault, FaultScript
 
 WEIGHT_LIMIT = 6000
 MOST = 1000
+REMEMBERED = 50_000
 QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "USD")
 _WEIGHTS = {"klines": 2, "exchangeInfo": 20}
 _FAULT: web.RequestKey[Fault | None] = web.RequestKey("fault")
@@ -62,7 +63,7 @@ class ExchangeServer:
 
     Attributes:
         url: such as ``http://127.0.0.1:40123``, the ``urls`` option of a ccxt exchange.
-        requests: everything asked so far.
+        requests: what was asked so far, the newest last; of very many the older are forgotten.
     """
 
     def __init__(
@@ -135,6 +136,8 @@ class ExchangeServer:
         fault = self.script.pick(endpoint, number, now)
         query = dict(request.query)
         kind = "" if fault is None else fault.kind
+        if len(self.requests) >= REMEMBERED:
+            del self.requests[: REMEMBERED // 2]
         self.requests.append(Served(endpoint, number, now, query, kind))
         self._weights[now // MINUTE] += _WEIGHTS.get(endpoint, 1)
         request[_FAULT] = fault

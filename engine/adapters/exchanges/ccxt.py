@@ -393,6 +393,8 @@ def _unknown(client: Client, symbol: str) -> str:
     hint = f"it lists {len(plain)} others, none with a name like it"
     if near:
         hint = f"did you mean {' or '.join(plain[name] for name in near)}?"
+    if ":" in symbol:
+        hint += " Contracts are listed where fetchMarkets in the options of the exchange wants them"
     return f"it does not list the symbol {symbol!r}: {hint}"
 
 
