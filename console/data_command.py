@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.domain.schemas import ExchangeSchema
     from engine.history import CandleKey, Download, Imported, Listed
 
+_FIRST_GAPS = 5
+
 _ExchangeOption = Annotated[
     str, typer.Option("--exchange", metavar="E", help="Whose candles these are.")
 ]
@@ -161,8 +163,7 @@ def run_import(
     if done.holes:
         where = "1 hole" if done.holes == 1 else f"{done.holes} holes"
         print(f"filled holes: {_bars(done.filled)} missing in {where}; runs fill them")
-    for start, end in done.gaps:
-        say(f"note: {_gap(start, end)} in the files: import or download the rest")
+    _tell_gaps(done.gaps, "in the files: import or download the rest")
     if done.forming:
         say(f"note: {_bars(done.forming)} left out, not closed yet")
     return 0
@@ -222,8 +223,7 @@ def run_download(
     print(f"{_title(key)}: {done.rows} rows stored, {done.fetched} fetched now")
     if done.missing:
         print(f"holes: the exchange has no {_bars(done.missing)} of the range; runs fill them")
-    for start, end in done.gaps:
-        say(f"note: {_gap(start, end)} on the exchange")
+    _tell_gaps(done.gaps, "on the exchange, which will be asked again")
     if done.until < span[1]:
         say(f"note: bars from {_instant(done.until)} on are not settled yet")
     return 0
@@ -464,8 +464,11 @@ def _range(first: int, last: int) -> str:
     return f"{_instant(first)} to {_instant(last)}"
 
 
-def _gap(start: int, end: int) -> str:
-    return f"no bars from {_instant(start)} to {_instant(end)}"
+def _tell_gaps(gaps: Sequence[tuple[int, int]], where: str) -> None:
+    for start, end in gaps[:_FIRST_GAPS]:
+        say(f"note: no bars from {_instant(start)} to {_instant(end)} {where}")
+    if len(gaps) > _FIRST_GAPS:
+        say(f"note: ... and {len(gaps) - _FIRST_GAPS} more such gaps")
 
 
 def _bars(count: int) -> str:

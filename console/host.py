@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
@@ -254,7 +255,7 @@ class EngineHost:
             self._engine = engine
             self._workshop = equip(engine, plan.project)
             self._prepare_deck(engine)
-            pool = WorkerPool(ENTRY, plan.max_workers)
+            pool = WorkerPool(ENTRY, plan.max_workers, output=os.devnull)
             self._desk = BacktestDesk(pool, self._put_backtest, engine.clock.now)
             beat = asyncio.create_task(self._beat(), name="beat")
             asking = asyncio.create_task(self._complete_catalog(), name="symbols")

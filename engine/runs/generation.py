@@ -55,7 +55,10 @@ class SignalSource:
         self._ask = schema.get_signal
         if schema.params:
             self._ask = partial(schema.get_signal, **schema.params)
-        self._threaded = key.mode is Mode.LIVE and form == "sync"
+        # In a backtest a plain function runs inline, unless an exchange may have to be awaited
+        # for it, which only another thread can do. Live it always has a thread of its own.
+        waits = key.mode is Mode.LIVE or is_async(market.schema.get_candles)
+        self._threaded = form == "sync" and waits
         self._symbol = key.symbol
         self._scope = Scope(key, market, loop, form)
         self._limit = limit_seconds
@@ -77,6 +80,11 @@ class SignalSource:
         context = ExecutionContext(self._scope, when)
         self.asked_since = monotonic()
         if self._threaded:
+            if self.stuck:
+                raise StrategyTimeoutError(
+                    f"strategy {self._scope.key.strategy_name!r} has still not answered an earlier "
+                    "question and is not asked again until it does"
+                )
             self._waiting = (self._in_thread(context), _NOT_STARTED, context)
             return PENDING
         self.asked_at = when

@@ -129,6 +129,20 @@ class LiveExecution:
         self._wake()
         return future
 
+    def left_behind(self) -> RunState | None:
+        """What a session that was cancelled still holds; None when it holds nothing."""
+        session = self.session
+        if session is None or session.held is None:
+            return None
+        return RunState(
+            held=session.held,
+            last_attempt=session.last_attempt,
+            settled_until=self.settled_until,
+            instance=self.record,
+            trades=tuple(session.journal.trades),
+            cancelled=tuple(session.journal.cancelled),
+        )
+
     async def run(self, sink: Sink | None) -> None:
         """Tick every minute until stopped and flat."""
         session = Session(
@@ -178,7 +192,11 @@ class LiveExecution:
             self._saved = True
         if not extra:
             assert self.settled_until is not None
-            arrived = await self.market.advance(self.key.symbol, when, self.settled_until)
+            try:
+                arrived = await self.market.advance(self.key.symbol, when, self.settled_until)
+            except Exception:
+                self._note_staleness(False, when)
+                raise
             self._note_staleness(arrived, when)
         series = self.market.minutes(self.key.symbol)
         newest = await self._settle(session, series, when)
@@ -301,10 +319,9 @@ class LiveExecution:
     def _note_staleness(self, arrived: bool, when: int) -> None:
         if arrived is self.stale:
             self.stale = not arrived
-            series = self.market.minutes(self.key.symbol)
+            key, newest = self.key, self.market.newest_close(self.key.symbol)
             self._bus.publish(
-                "data",
-                DataStatus(self.key.exchange_name, self.key.symbol, self.stale, series.end, when),
+                "data", DataStatus(key.exchange_name, key.symbol, self.stale, newest, when)
             )
 
     def _measure(self, started: float) -> None:

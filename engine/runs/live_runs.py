@@ -179,6 +179,12 @@ class LiveRuns:
         def make() -> LiveExecution:
             strategy = self._home.strategy(key.strategy_name, "Live")
             exchange = self._home.exchanges.get(key.exchange_name, "Live")
+            left = self._instances[key].execution
+            if isinstance(left, LiveExecution) and (state := left.left_behind()) is not None:
+                # The session before was cancelled with something held: it is followed further.
+                return self._live_execution(
+                    key, strategy, exchange, left.settings, left.record, state
+                )
             record = self._new_record(key, strategy)
             settings = self._home.settings
             return self._live_execution(key, strategy, exchange, settings, record, None)

@@ -70,10 +70,15 @@ class WorkerPool:
     Args:
         entry: ``module:function`` that a worker calls with the job and its `WorkerControl`.
         max_workers: as many as there are processors by default.
+        output: file that gets what strategies print; None sends it to our standard error. Standard
+            output belongs to results, and a terminal in use belongs to its screen.
     """
 
-    def __init__(self, entry: str, max_workers: int | None = None) -> None:
+    def __init__(
+        self, entry: str, max_workers: int | None = None, output: str | None = None
+    ) -> None:
         self._entry = entry
+        self._output = output
         self._room = asyncio.Semaphore(max_workers or os.cpu_count() or 1)
         self._runs: set[WorkerRun] = set()
 
@@ -103,7 +108,7 @@ class WorkerPool:
             job: what the entry function gets; it must be picklable.
             on_progress: told how far the run is, ten times a second.
         """
-        run = WorkerRun(self._entry, job, on_progress, self._room)
+        run = WorkerRun(self._entry, job, on_progress, self._room, self._output)
         self._runs.add(run)
         run.task.add_done_callback(lambda _: self._runs.discard(run))
         return run
@@ -128,12 +133,14 @@ class WorkerRun:
         job: Any,
         on_progress: Callable[[WorkerProgress], None],
         room: asyncio.Semaphore,
+        output: str | None,
     ) -> None:
         self.started = False
         self._entry = entry
         self._job = job
         self._on_progress = on_progress
         self._room = room
+        self._output = output
         self._stopped = False
         self._killed = False
         self._connection: Any = None
@@ -182,7 +189,7 @@ class WorkerRun:
             ours, theirs = context.Pipe()
             self._connection = ours
             self._process = context.Process(
-                target=_child, args=(self._entry, self._job, theirs), daemon=True
+                target=_child, args=(self._entry, self._job, theirs, self._output), daemon=True
             )
             self._process.start()
             theirs.close()
@@ -309,8 +316,14 @@ class WorkerControl:
                     os._exit(3)
 
 
-def _child(entry: str, job: Any, connection: Connection[Any, Any]) -> None:
+def _child(entry: str, job: Any, connection: Connection[Any, Any], output: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if output is None:
+        os.dup2(2, 1)
+    else:
+        file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
     with suppress(OSError):
         os.nice(_NICE)
     control = WorkerControl(connection)

@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
-from threading import Thread
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 import numpy as np
 
 from engine.core.candles import Filled, Source, cleaned, fill, resampled, to_columns
 from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, concat, interval_ms, select
-from engine.domain.errors import CandleDataError, EngineError, ExchangeError, NoDataError
+from engine.domain.errors import (
+    CandleDataError,
+    ContextError,
+    EngineError,
+    ExchangeError,
+    NoDataError,
+)
 from engine.domain.ports import CandleRows, Clock
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
@@ -38,9 +44,16 @@ MARKET_SETTINGS: Final = (
 )  # fmt: skip
 """The settings a market depends on; runs that differ in these cannot share one."""
 
-_MAX_PROBE: Final = 64
 _POLL_FIRST, _POLL_LAST = 250, 2000
 _log = logging.getLogger("signaldeck.market")
+
+
+_NO: Final = (NotImplementedError, LookupError, ValueError, TypeError, AttributeError)
+"""How a function says that it knows nothing of an interval; troubles of a network are others."""
+
+
+class _UnservedError(EngineError):
+    """The exchange does not serve an interval."""
 
 
 class Market:
@@ -50,8 +63,8 @@ class Market:
         schema: the exchange.
         settings: VWAP window, gap and anomaly limits, retries.
         clock: tells what has closed, and times retries and polls.
-        horizon: load up to this instant at once when history is needed (a backtest's end); 0
-            loads no further than what is asked for.
+        horizon: load up to this instant at once when history is needed (a backtest's end); 0 is
+            live: no further than what is asked for, and what is late is asked for again.
         failed: told of callbacks that fail.
     """
 
@@ -67,6 +80,7 @@ class Market:
         self.settings = settings
         self._clock = clock
         self._horizon = horizon
+        self._live = horizon == 0
         self._series: dict[tuple[str, str], BarSeries] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._polls: dict[str, asyncio.Task[bool]] = {}
@@ -83,8 +97,6 @@ class Market:
     async def window(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
         """The newest ``limit`` closed bars at ``when`` (ms UTC), oldest first.
 
-        Fewer only where history really starts later.
-
         Raises:
             SchemaError: unknown interval.
             EngineError: limit below 1, or the exchange failed.
@@ -95,6 +107,8 @@ class Market:
         found = self.cached_window(symbol, interval, when, limit)
         if found is not None:
             return found
+        if self._live:
+            await self.advance(symbol, when)  # other symbols' bars are waited for as well
         # One bar alone cannot tell an exchange that ignores the interval from one that serves it.
         least = limit if self._serves_surely(interval) else max(limit, 3)
         since = (when // step - least) * step
@@ -105,7 +119,7 @@ class Market:
             try:
                 await self._deep_enough(symbol, interval, since, when, limit)
                 return self._cut(symbol, interval, when, limit)
-            except EngineError as reason:
+            except (CandleDataError, NoDataError, _UnservedError) as reason:
                 if self._serves_surely(interval):
                     raise
                 _log.info("%s: %s is resampled from 1m (%s)", self.schema.name, interval, reason)
@@ -118,9 +132,10 @@ class Market:
     def window_blocking(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
         """`window` for plain functions on the engine's own thread.
 
-        What is in memory, and whatever an exchange delivers without waiting, comes at once. An
-        exchange that has to wait is driven by a loop of its own in a helper thread, because this
-        thread's loop is busy with the very strategy that asks.
+        What is in memory, and whatever an exchange delivers without waiting, comes at once.
+
+        Raises:
+            ContextError: the exchange has to wait, which a plain function here cannot.
         """
         found = self.cached_window(symbol, interval, when, limit)
         if found is not None:
@@ -131,7 +146,11 @@ class Market:
         except StopIteration as done:
             return cast(Candles, done.value)
         coroutine.close()
-        return _in_thread(self, symbol, interval, when, limit)
+        raise ContextError(
+            f"{limit} {interval} candles of {symbol} have to be fetched from exchange "
+            f"{self.schema.name!r} first, and a plain function cannot wait for them here: make it "
+            "an async def and await engine.get_candles"
+        )
 
     @property
     def vwap_bars(self) -> int:
@@ -159,6 +178,11 @@ class Market:
             raise NoDataError(f"exchange {self.schema.name!r} has no candles for {symbol!r}")
         return series
 
+    def newest_close(self, symbol: str) -> int | None:
+        """The instant at which the newest known minute closed; None while there is none."""
+        series = self._series.get((symbol, "1m"))
+        return None if series is None else series.end
+
     # -- loading ---------------------------------------------------------------------------
 
     async def ensure(self, symbol: str, since: int, until: int) -> BarSeries:
@@ -185,7 +209,7 @@ class Market:
         """Load 1m bars that close up to ``until``; False when there are no newer ones."""
         series = self.minutes(symbol)
         before = series.size
-        async with self._lock(symbol, "1m"):
+        async with self._locked(symbol, "1m"):
             await self._forward(series, Source(self.schema.name, symbol, "1m"), until)
         return series.size > before
 
@@ -250,15 +274,14 @@ class Market:
 
     async def _ensure(self, symbol: str, interval: str, since: int, until: int) -> BarSeries:
         source = Source(self.schema.name, symbol, interval)
-        async with self._lock(symbol, interval):
+        async with self._locked(symbol, interval):
             series = self._series.get((symbol, interval))
             if series is None:
                 series = await self._begin(source, since, max(until, self._horizon))
                 self._series[symbol, interval] = series
                 return series
             if since < series.first and not series.at_start:
-                # Doubling keeps the number of requests small when a strategy asks ever further.
-                await self._backward(series, source, min(since, 2 * series.first - series.end))
+                await self._further_back(series, source, since)
             if until > series.loaded_until:
                 await self._forward(series, source, max(until, self._horizon))
         return series
@@ -284,27 +307,44 @@ class Market:
             await self._look_behind(series, source)
         return series
 
+    async def _further_back(self, series: BarSeries, source: Source, since: int) -> None:
+        # A strategy that asks ever further back is given twice what it needs, so that requests
+        # stay few; what is wrong with bars it did not ask for is none of its business.
+        spare = max(series.first - since, WARM_UP_MINUTES * series.step)
+        try:
+            await self._backward(series, source, series.first - spare)
+        except CandleDataError:
+            if series.first - spare >= since:
+                raise
+        if since < series.first and not series.at_start:
+            await self._backward(series, source, since)
+
     async def _look_behind(self, series: BarSeries, source: Source) -> None:
         """Settle whether history starts at the oldest bar, or a hole happens to lie there.
 
         Without this, VWAP and filled minutes near the start would depend on where loading began.
+        One older bar is enough to know, so no more are kept.
         """
         since = series.first - self.settings.max_gap_minutes * MINUTE - series.step
-        since = since // series.step * series.step
-        await self._backward(series, source, since)
+        columns = await self._fetch(source, since // series.step * series.step, series.first)
+        if len(columns.timestamp):
+            newest = select(columns, np.argmax(columns.timestamp, keepdims=True))
+            self._prepend(series, source, cleaned(newest, source, series.step, self.settings))
+        else:
+            series.at_start = True
 
     async def _backward(self, series: BarSeries, source: Source, since: int) -> None:
         since = since // series.step * series.step
         columns = await self._fetch(source, since, series.first)
-        if not len(columns.timestamp):
-            series.at_start = True
-            return
-        clean = cleaned(columns, source, series.step, self.settings)
-        joined = Columns(*(np.append(a, b[0]) for a, b in zip(clean, series.columns, strict=True)))  # type: ignore[arg-type]
-        filled = fill(joined, source, series.step, self.settings.max_gap_minutes)
-        series.prepend(Filled(select(filled.columns, slice(0, -1)), filled.real[:-1]))
+        if len(columns.timestamp):
+            self._prepend(series, source, cleaned(columns, source, series.step, self.settings))
         if series.first > since:
             await self._look_behind(series, source)
+
+    def _prepend(self, series: BarSeries, source: Source, clean: Columns) -> None:
+        joined = concat([clean, select(series.columns, slice(0, 1))])
+        filled = fill(joined, source, series.step, self.settings.max_gap_minutes)
+        series.prepend(Filled(select(filled.columns, slice(0, -1)), filled.real[:-1]))
 
     async def _forward(self, series: BarSeries, source: Source, until: int) -> None:
         until = until // series.step * series.step
@@ -317,7 +357,9 @@ class Market:
             before = series.closes_before(60)
             clean = cleaned(columns, source, series.step, self.settings, before)
             self._append_filled(series, source, clean)
-        series.loaded_until = max(series.loaded_until, until)
+        # Live, what did not come is late, and asked for again; history does not change.
+        reached = series.end if self._live else until
+        series.loaded_until = max(series.loaded_until, reached)
 
     def _append_filled(self, series: BarSeries, source: Source, clean: Columns) -> None:
         if int(clean.timestamp[0]) == series.end:
@@ -333,20 +375,19 @@ class Market:
         """Raw rows that open in ``[since, until)``, page by page, oldest page first."""
         step = interval_ms(source.interval)
         parts: list[Columns] = []
-        cursor, probe = since, 1
+        cursor = since
         while cursor < until:
-            limit = min(PAGE * probe, -(-(until - cursor) // step))
+            limit = min(PAGE, -(-(until - cursor) // step))
             columns = await self._page(source, cursor, limit)
             stamps = columns.timestamp
             keep = (stamps >= cursor) & (stamps < until)
             if not keep.any():
-                # Beyond a hole, or beyond the end: ever larger steps find out cheaply.
-                cursor, probe = cursor + limit * step, min(probe * 2, _MAX_PROBE)
+                cursor += limit * step  # inside a hole, or beyond the end
                 continue
             if not keep.all():
                 columns = select(columns, keep)
             parts.append(columns)
-            cursor, probe = int(columns.timestamp.max()) // step * step + step, 1
+            cursor = int(columns.timestamp.max()) // step * step + step
         if not parts:
             return Candles.empty().columns()
         return parts[0] if len(parts) == 1 else concat(parts)
@@ -397,8 +438,8 @@ class Market:
             except EngineError:
                 raise
             except Exception as error:
-                if not self._serves_surely(source.interval):
-                    raise ExchangeError(f"{source}: {type(error).__name__}: {error}") from error
+                if isinstance(error, _NO) and not self._serves_surely(source.interval):
+                    raise _UnservedError(f"{source}: {type(error).__name__}: {error}") from error
                 if attempt == tries:
                     raise ExchangeError(
                         f"{source}: get_candles failed {attempt + 1} times, at last with "
@@ -443,26 +484,17 @@ class Market:
         closed = series.closed(when)
         return Candles(series.columns, max(0, closed - limit), closed)
 
-    def _lock(self, symbol: str, interval: str) -> asyncio.Lock:
-        return self._locks.setdefault((symbol, interval), asyncio.Lock())
+    @asynccontextmanager
+    async def _locked(self, symbol: str, interval: str) -> AsyncGenerator[None]:
+        lock = self._locks.setdefault((symbol, interval), asyncio.Lock())
+        # Whoever holds the lock may be sleeping before a retry: simulated time has to move on.
+        with self._clock.waiting():
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _log_failure(error: Exception, source: Source) -> None:
     _log.warning("%s: on_candle_data failed", source, exc_info=error)
-
-
-def _in_thread(market: Market, symbol: str, interval: str, when: int, limit: int) -> Candles:
-    outcome: list[Candles | BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(asyncio.run(market.window(symbol, interval, when, limit)))
-        except BaseException as error:
-            outcome.append(error)
-
-    thread = Thread(target=run, name="signaldeck-fetch", daemon=True)
-    thread.start()
-    thread.join()
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]

@@ -185,11 +185,49 @@ async def test_what_is_held_comes_without_waiting(tmp_path: Path) -> None:
     assert done.value.value == Candles(bars(0, 300))
 
 
-async def test_silences_longer_than_a_week_are_asked_about_again(tmp_path: Path) -> None:
+async def test_long_holes_are_believed_when_they_are_seen_again(tmp_path: Path) -> None:
+    missing = [*range(100, 199), *range(300, 400)]
+    inner = ExactExchange(bars(0, 600, missing).timestamp.tolist(), LATER)
+    for expected in ([(0, 301)], [(300, 100)], []):
+        inner.calls.clear()
+        exchange = around(inner, tmp_path)
+        assert await ask(exchange, T0, 301) == inner.answer(T0, 301)
+        await exchange.flush()
+        assert inner.calls == [(T0 + first * MINUTE, limit) for first, limit in expected]
+    stored = CandleCache(tmp_path).load(KEY)
+    assert stored is not None and stored.holes == 199 and len(stored.part.covered) == 1
+
+
+async def test_an_empty_page_is_no_hole(tmp_path: Path) -> None:
+    """An answer put together from pages, one of which came back empty by mistake."""
+    inner = ExactExchange(bars(0, 600).timestamp.tolist(), LATER)
+    whole = inner.stamps
+    inner.stamps = bars(0, 600, range(100, 200)).timestamp
+    exchange = around(inner, tmp_path)
+    assert len(await ask(exchange, T0, 400)) == 400
+    inner.stamps = whole
+    assert await ask(exchange, T0, 400) == Candles(bars(0, 400))
+
+
+async def test_an_exchange_that_forgets_leaves_no_holes(tmp_path: Path) -> None:
+    """Some serve their newest bars alone, whatever they are asked for."""
+    inner = ExactExchange(bars(0, 100).timestamp.tolist(), LATER)
+    exchange = around(inner, tmp_path)
+    await ask(exchange, T0, 100)
+    for first in (1000, 1100):
+        inner.stamps = bars(first, 720).timestamp
+        await ask(exchange, T0 + 100 * MINUTE, 2000)
+    await exchange.flush()
+    merged = CandleCache(tmp_path).merge(KEY, [part(100, 900)])
+    assert merged is not None and merged.holes == 0
+
+
+async def test_silences_longer_than_a_week_are_never_believed(tmp_path: Path) -> None:
     start = T0 + 8 * DAY
     inner = ExactExchange([start + m * MINUTE for m in range(500)], LATER)
     exchange = around(inner, tmp_path)
-    assert len(await ask(exchange, T0, 50)) == 50
+    for _ in range(3):
+        assert len(await ask(exchange, T0, 50)) == 50
     await exchange.flush()
     stored = CandleCache(tmp_path).load(KEY)
     assert stored is not None and stored.part.covered == ((start, start + 50 * MINUTE),)
@@ -470,13 +508,12 @@ async def test_a_market_sees_the_same_history(tmp_path: Path, at_most: int) -> N
         return Candles(loaded.columns)
 
     spans = ((2600, 600), (100, 3000), (0, 5000))
-    seen: list[Candles] = []
-    for first, count in spans:
+    seen = [await series(inner.get_candles, first, count) for first, count in spans]
+    for (first, count), expected in zip((*spans, *spans), (*seen, *seen), strict=True):
         exchange = cached(inner, "x", tmp_path, Settings(), clock)
-        seen.append(await series(inner.get_candles, first, count))
-        assert await series(exchange.get_candles, first, count) == seen[-1]
+        assert await series(exchange.get_candles, first, count) == expected
         await exchange.flush()
-    # What was loaded once can be loaded again without a connection.
+    # What was loaded, and its long holes confirmed, can be loaded without a connection.
     inner.failing = ExchangeError("no connection")
     for (first, count), expected in zip(spans, seen, strict=True):
         exchange = cached(inner, "x", tmp_path, Settings(), clock)

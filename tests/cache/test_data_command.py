@@ -260,6 +260,26 @@ def hold(
     return call
 
 
+def test_what_an_exchange_does_not_have_is_told(run: Run, work: Path) -> None:
+    (work / "strategies").mkdir()
+    holes = EXCHANGE.replace(
+        'return market.get_candles(symbol, "1m", since, limit)',
+        'return [bar for bar in market.get_candles(symbol, "1m", since, limit)\n'
+        "        if bar.timestamp // 60_000 % 1440 >= 200]",
+    )
+    assert holes != EXCHANGE
+    (work / "strategies" / "slow.py").write_text(holes)
+    done = run("download", *SLOW)
+    assert done.returncode == 0, done.stderr
+    assert f"{7 * 1240} rows stored" in done.stdout
+    gaps = [line for line in done.stderr.splitlines() if "no bars from" in line]
+    assert len(gaps) == 5 and "and 2 more such gaps" in done.stderr
+    assert gaps[1] == (
+        "note: no bars from 2025-07-02 00:00 UTC to 2025-07-02 03:20 UTC on the exchange, "
+        "which will be asked again"
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_download_keeps_all_it_has_and_goes_on_from_there(
     run: Run, hold: Callable[[], subprocess.Popen[str]], work: Path, cache: CandleCache, number: int

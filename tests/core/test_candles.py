@@ -100,7 +100,7 @@ def test_a_mapping_with_a_field_missing_is_named() -> None:
     with pytest.raises(CandleDataError, match=r"row 1.*volume missing"):
         clean([as_mapping(row(0)), short])
     mixed: Any = [as_mapping(row(0)), row(1)]
-    with pytest.raises(CandleDataError, match="row 1.*mix"):
+    with pytest.raises(CandleDataError, match=r"row 1.*mix"):
         clean(mixed)
 
 
@@ -120,7 +120,7 @@ def test_two_different_candles_of_one_minute_are_an_error() -> None:
 
 def test_anomalies_are_judged_by_the_median_of_preceding_closes() -> None:
     prices = [42_000.0] * 20
-    with pytest.raises(CandleDataError, match="row 10.*median 42000"):
+    with pytest.raises(CandleDataError, match=r"row 10.*median 42000"):
         clean([row(i, p if i != 10 else 2.0) for i, p in enumerate(prices)])
     # Not one of the first, for want of a median.
     assert len(clean([row(i, p if i != 3 else 2.0) for i, p in enumerate(prices)]).close) == 20

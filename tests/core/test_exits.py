@@ -26,7 +26,7 @@ def bars(draw: st.DrawFn, most: int = 400) -> list[BarClose]:
     rows: list[BarClose] = []
     for price, reach, vwap, times in draw(
         st.lists(
-            st.tuples(grid, st.integers(0, 4), grid, st.sampled_from((1, 1, 2, 3, 140))), min_size=1,
+            st.tuples(grid, st.integers(0, 4), grid, st.sampled_from((1, 1, 2, 140))), min_size=1,
             max_size=12,
         )
     ):  # fmt: skip

@@ -333,3 +333,29 @@ async def test_numbers_are_formatted_by_the_exchange_of_the_run() -> None:
                 pass
         assert made.errors() == []
     assert texts == ["42685.35", "0.12346"] * 2
+
+
+@BOTH
+async def test_a_plain_strategy_gets_older_bars_from_an_exchange_that_has_to_wait(
+    live: bool,
+) -> None:
+    """Inline there is no loop to wait on: another thread has to do it."""
+    rows = flat(-4000, 60)
+    seen: list[int] = []
+
+    async def get_candles_(symbol: str, interval: str, since: datetime, limit: int) -> Any:
+        await asyncio.sleep(0.001)
+        first = minute_of(since)
+        closed = minute_of(made.engine.clock.now() // 60_000 * 60_000) if live else 60
+        return [row for row in rows if first <= minute_of(int(row[0])) < closed][:limit]
+
+    def get_signal(symbol: str, when: datetime) -> None:
+        seen.append(len(sync.get_candles(symbol, "1m", 100 + 1000 * minute_of(when))))
+        seen.append(len(sync.get_candles("OTHER", "1m", 3)))
+        sync.get_average_price("THIRD")
+
+    async with bed(live=live, frame=(0, 3), get_candles=get_candles_) as made:
+        made.strategy(get_signal)
+        await run(made, 3)
+        assert made.errors() == []
+    assert seen == [100, 3, 1100, 3, 2100, 3, 3100, 3]

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -302,10 +303,8 @@ async def test_an_async_strategy_is_cancelled(live: bool) -> None:
 
 async def test_an_async_strategy_that_swallows_its_cancellation_is_still_late() -> None:
     async def get_signal(symbol: str, when: datetime) -> Signal:
-        try:
+        with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            pass
         return long()
 
     async with bed(frame=(0, 1), config=NO_TIME) as made:

@@ -620,3 +620,57 @@ async def test_an_engine_can_be_closed_twice() -> None:
     async with engine:
         pass
     await engine.close()
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["backtest", "live"])
+@pytest.mark.parametrize("entry", [None, 95.0], ids=["immediate", "scheduled"])
+async def test_a_stop_while_the_strategy_is_being_asked_discards_its_answer(
+    live: bool, entry: float | None
+) -> None:
+    """Behaviour 2.2: stopped meanwhile means no signal."""
+
+    async def get_signal(symbol: str, when: datetime) -> Signal | None:
+        if minute_of(when) == 2:
+            made.instance().stop()
+            await asyncio.sleep(0)
+            return long(3, entry=entry)
+        return None
+
+    async with bed(live=live, frame=(0, 9)) as made:
+        made.strategy(get_signal)
+        if live:
+            made.instance().start()
+            await made.until(9)
+        else:
+            await made.results()
+        assert made.actions() == []
+        assert made.instance().status == "done"
+
+
+def test_a_start_without_a_running_loop_changes_nothing() -> None:
+    async def make() -> Any:
+        async with bed(frame=(0, 8)) as made:
+            made.strategy(every)
+            return made
+
+    made = asyncio.run(make())
+    instance = made.instance()
+    with pytest.raises(RuntimeError):
+        instance.start()
+    assert instance.status == "idle"
+
+
+async def test_a_frames_callback_is_told_its_instants() -> None:
+    seen: list[Any] = []
+    async with bed(frame=(0, 8)) as made:
+        add_frame(
+            frame_name="told", interval="5m", start_date=from_ms(T0),
+            end_date=from_ms(T0 + 12 * MINUTE),
+            callbacks={"on_timeframe": lambda *arguments: seen.append(arguments)},
+        )  # fmt: skip
+        made.strategy(never)
+        async for _ in Backtest.run(SYMBOL, **{**FRAMED, "frame_name": "told"}):
+            pass
+    [(instants, start, end, interval)] = seen
+    assert [minute_of(at) for at in instants] == [0, 5, 10]
+    assert (minute_of(start), minute_of(end), interval) == (0, 12, "5m")

@@ -214,7 +214,7 @@ async def test_callbacks_get_what_the_documents_say(live: bool) -> None:
     for calls in seen.values():
         assert all(call[0] == SYMBOL and call[-1] is backtest for call in calls)
     assert [price for _, row, price, _ in seen["on_open"] if price != row.price_open] == []
-    assert [row.is_scheduled for _, row, _, _ in seen["on_schedule"]][0] is True
+    assert all(row.is_scheduled for _, row, _, _ in seen["on_schedule"])
     assert {type(p) for _, _, p, _ in seen["on_close"]} == {float}
     percents = [p for *_, p, _ in seen["on_partial_profit"] + seen["on_partial_loss"]]
     assert percents

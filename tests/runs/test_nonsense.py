@@ -39,7 +39,8 @@ class HostileMapping(UserDict[str, Any]):
 
 
 value = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=3),
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
+    st.binary(max_size=3),
     st.sampled_from(
         ["long", "short", "wait", "LONG", "", 100, 100.0, 110, 90, 5, math.nan, math.inf, -1, 0,
          10**400, Decimal("100"), np.float64(110), np.array([1.0, 2.0]), np.array([]), [], {}, (),
@@ -53,7 +54,8 @@ answers = st.one_of(
     st.fixed_dictionaries(dict.fromkeys(FIELDS, value)),
     st.builds(Signal, value, value, value, value, price_open=value, note=value, id=value),
     st.builds(Signal, st.just("long"), value, value, value, price_open=value),
-    st.builds(Signal, st.just("short"), st.just(90), st.just(110), st.just(5), note=value, id=value),
+    st.builds(Signal, st.just("short"), st.just(90), st.just(110), st.just(5), note=value,
+              id=value),
     st.lists(value, max_size=3),
     st.builds(HostileMapping),
     st.builds(iter, st.just(())),

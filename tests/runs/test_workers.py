@@ -195,7 +195,7 @@ async def test_a_large_outcome_gets_through() -> None:
 
 async def test_silence_is_ended_and_named_and_work_without_questions_is_not_silence() -> None:
     async with pool("mute") as made:
-        with pytest.raises(StrategyTimeoutError, match="'mute' on BTCUSDT.*the bar at noon"):
+        with pytest.raises(StrategyTimeoutError, match=r"'mute' on BTCUSDT.*the bar at noon"):
             await made.submit(None, ignore).result()
     async with pool("slow_but_answering") as made:
         assert await made.submit(None, ignore).result() == "patient"  # type: ignore[comparison-overlap]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -327,3 +329,20 @@ async def test_what_waits_for_the_disk(path: Path, synchronous: Any, level: int)
         (row,) = await connection.execute_fetchall(f"PRAGMA {pragma}")
         assert row[0] == expected
     await connection.close()
+
+
+def test_a_loop_that_is_closed_around_a_store_leaves_no_thread(path: Path) -> None:
+    """A thread that stayed would keep the process from ending."""
+    before = set(threading.enumerate())
+    loop = asyncio.new_event_loop()
+    store = SqliteStore(path)
+    loop.run_until_complete(store.open())
+    (*threads,) = set(threading.enumerate()) - before
+    assert len(threads) >= 2
+    loop.close()
+    del store
+    gc.collect()
+    for thread in threads:
+        if "executor" not in thread.name and "asyncio" not in thread.name:
+            thread.join()
+    assert asyncio.run(kept(path)) == StoredState()

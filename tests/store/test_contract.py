@@ -1,10 +1,10 @@
-"""What every store promises, tried on all of them; the file is opened anew before it is believed."""
+"""What every store promises, tried on all of them; a file is opened anew before it is believed."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,9 +112,7 @@ async def test_an_open_position_is_kept_with_all_that_belongs_to_it(bed: Bed) ->
     (number,) = await bed.store.commit([*changes, Settled(key, T0 + 5)])
     state = await bed.again()
     position = OpenPosition(row_of(key))
-    assert run_in(state, key) == RunState(
-        held=position, last_attempt=T0, settled_until=T0 + 5
-    )
+    assert run_in(state, key) == RunState(held=position, last_attempt=T0, settled_until=T0 + 5)
     assert state.reservations == {("limit", key): position}
     (entry,) = state.recent
     assert (entry.number, entry.key) == (number, key)
@@ -287,10 +285,7 @@ async def test_an_empty_commit_is_nothing(bed: Bed) -> None:
     assert await bed.again() == StoredState()
 
 
-Use = Callable[[Store], Awaitable[None]]
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(commits, max_size=8), st.booleans(), st.data())
 def test_file_and_memory_are_indistinguishable(
     batches: list[list[Change]], at_once: bool, data: st.DataObject

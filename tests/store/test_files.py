@@ -39,12 +39,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def contents(path: Path, parts: tuple[str, ...] = ("", "-wal")) -> dict[str, bytes]:
-    """The bytes of a database and its log (the index of the log is SQLite's to rebuild)."""
-    return {
-        part: Path(f"{path}{part}").read_bytes()
-        for part in parts
-        if Path(f"{path}{part}").exists()
+    """The bytes of a database and of its log, if there is anything in it."""
+    found = {
+        part: Path(f"{path}{part}").read_bytes() for part in parts if Path(f"{path}{part}").exists()
     }
+    return {part: data for part, data in found.items() if data}
 
 
 async def refusal(path: Path, **options: Any) -> str:
@@ -210,11 +209,12 @@ async def test_a_second_damaged_file_does_not_replace_the_first(path: Path) -> N
 
 async def test_damage_beside_a_log_keeps_both(path: Path) -> None:
     """What a killed process left in the log is evidence too, and no new file may meet it."""
-    await filled(path)
-    with Child(one_by_one, str(path), 60, "after_commit", 30) as child:
+    await filled(path, 900)
+    with Child(one_by_one, str(path), 60, "after_commit", 2) as child:
         child.rest()
     assert len(contents(path)["-wal"]) > PAGE
-    damage_page(path)
+    for page in range(10, 30):
+        overwrite(path, page * PAGE, os.urandom(PAGE))
     before = contents(path)
     assert "damaged" in await refusal(path)
     state = await loaded(path, start_clean_if_damaged=True, now=lambda: NOW)

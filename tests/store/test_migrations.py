@@ -16,7 +16,7 @@ from tests.store.store_bed import key_of, normal, opening, rows_in
 
 PRESENT = migrations()[-1]
 WITH_COLUMN = "ALTER TABLE meta ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 7;"
-WITH_TABLE = "CREATE TABLE later (a) STRICT;".replace("(a)", "(a TEXT)")
+WITH_TABLE = "CREATE TABLE later (a TEXT) STRICT;"
 BROKEN = "CREATE TABLE half (a TEXT) STRICT; INSERT INTO nowhere VALUES (1);"
 
 
@@ -48,6 +48,12 @@ def version_of(path: Path) -> int:
     return rows_in(path, "PRAGMA user_version")[0][0]
 
 
+def table_in(schema: str, name: str) -> str:
+    """The statement that makes a table."""
+    start = schema.index(f"CREATE TABLE {name}")
+    return schema[start : schema.index(";", schema.index(") STRICT", start)) + 1]
+
+
 async def test_a_new_file_has_the_present_version(path: Path) -> None:
     await opened_with(path, migrations())
     assert version_of(path) == len(migrations())
@@ -56,22 +62,16 @@ async def test_a_new_file_has_the_present_version(path: Path) -> None:
 
 async def test_a_file_of_an_older_version_is_brought_forward(path: Path) -> None:
     """A file written by hand as an earlier program would have: two tables short."""
+    parts = {name: table_in(PRESENT, name) for name in ("telemetry", "quarantine")}
     old = PRESENT
-    for table in ("telemetry", "quarantine"):
-        start = old.index(f"CREATE TABLE {table}")
-        old = old[:start] + old[old.index(") STRICT;", start) + len(") STRICT;") :]
+    for part in parts.values():
+        old = old.replace(part, "")
     connection = sqlite3.connect(path)
     connection.executescript(old + "PRAGMA user_version = 1;")
     connection.execute("INSERT INTO meta VALUES ('seed', '42')")
     connection.commit()
     connection.close()
-    missing = "".join(
-        PRESENT[(start := PRESENT.index(f"CREATE TABLE {table}")) :][
-            : PRESENT[start:].index(") STRICT;") + len(") STRICT;")
-        ]
-        for table in ("telemetry", "quarantine")
-    )
-    state = await opened_with(path, (old, missing))
+    state = await opened_with(path, (old, "".join(parts.values())))
     assert state.meta == {"seed": "42"}
     assert version_of(path) == 2
     assert rows_in(path, "SELECT count(*) FROM telemetry") == [(0,)]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from engine.adapters.cache.bar_file import chunks_of, digest, read_bars
 from engine.adapters.cache.files import CacheError, locked, make_folder, replace, unusable
@@ -33,7 +33,6 @@ from engine.domain.time import iso
 
 Signature: TypeAlias = tuple[int, int, int]
 
-_RETRIES: Final = 5
 _log = logging.getLogger("signaldeck.cache")
 
 
@@ -234,7 +233,7 @@ class CandleCache:
     def _read(self, path: Path, key: CandleKey) -> Stored | None:
         # Looked at before the content, so that a write in between is noticed later.
         signature = _signature(path)
-        sidecar, tries = self._sidecar(path, key), 0
+        sidecar = self._sidecar(path, key)
         while sidecar is not None:
             try:
                 columns = read_bars(path.with_name(sidecar.data), sidecar)
@@ -244,8 +243,7 @@ class CandleCache:
             except FileNotFoundError:
                 # A writer may have replaced the pair since the sidecar was read.
                 newer = self._sidecar(path, key)
-                tries = tries + 1 if newer == sidecar else 0
-                if tries == _RETRIES:
+                if newer == sidecar:
                     raise Damage(f"{sidecar.data}: the file is missing") from None
                 sidecar = newer
         return None

@@ -146,10 +146,12 @@ def joined(parts: Sequence[Part]) -> Part:
     Raises:
         Conflict: where two of them know, they differ.
     """
-    whole = Part.empty()
-    for part in parts:
-        whole = join(whole, part)
-    return whole
+    level = list(parts) or [Part.empty()]
+    # Pair by pair: many pages one after the other would copy all bars for each of them.
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        level = [join(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)] + odd
+    return level[0]
 
 
 def row_text(columns: Columns, at: int) -> str:

@@ -37,6 +37,10 @@ SETTLED_AFTER: Final = 10 * MINUTE
 """A bar is settled this long after its close, ms: by then late trades are in it, and clocks that
 differ by minutes still agree that it has closed."""
 
+_SURE_HOLE: Final = 99
+"""A longer hole (in bars) is not believed at once: one of the pages that make up an answer may have
+come back empty by mistake, and no exchange's pages are smaller."""
+
 _CLOCK_ERROR: Final = DAY
 _WRITE_PAUSE: Final = 2.0
 _WRITE_SHARE: Final = 10
@@ -222,12 +226,16 @@ class CachedExchange:
         self, shelf: _Shelf, rows: Columns, cursor: int, bound: int | None, full: bool
     ) -> None:
         """Put what is settled, up to ``bound``, where it will be stored."""
-        end = self.settled_until(shelf.step)
+        step, end = shelf.step, self.settled_until(shelf.step)
         if not full and len(rows.timestamp) and int(rows.timestamp[-1]) > end - _CLOCK_ERROR:
             # The newest bar an exchange has may be forming, should our clock be far ahead of it.
-            rows = select(rows, slice(0, -1))
-        covered = covered_by(rows.timestamp, shelf.step, LONGEST_HOLE, start=cursor)
-        part = clipped(Part(rows, covered), cursor, end if bound is None else min(end, bound))
+            end = min(end, int(rows.timestamp[-1]))
+        covered = covered_by(rows.timestamp, step, _SURE_HOLE * step, start=cursor)
+        if bound is not None:
+            end = min(end, bound)
+            if bound - cursor <= LONGEST_HOLE and shelf.confirmed(bound, rows):
+                covered = ((cursor, bound),)
+        part = clipped(Part(rows, covered), cursor, end)
         if not part.covered:
             return
         try:
@@ -373,6 +381,19 @@ class _Shelf:
             parts = (*self._waiting, self._stored)
         starts = (start for part in parts for start, _ in part.covered if start > instant)
         return min(starts, default=None)
+
+    def confirmed(self, bound: int, rows: Columns) -> bool:
+        """Whether an answer for a gap that ends at ``bound`` says that there is nothing in it.
+
+        Its first bar is the first one held after the gap then. An exchange that has forgotten
+        the gap, because it only serves its newest bars, would begin somewhere else.
+        """
+        held = self.at(bound)
+        if held is None or not len(rows.timestamp):
+            return False
+        at = int(np.searchsorted(held.columns.timestamp, bound))
+        known = held.columns.timestamp[at : at + 1]
+        return len(known) == 1 and int(known[0]) == int(rows.timestamp[0])
 
     def closes_before(self, instant: int) -> Floats:
         """Up to 60 closes that directly precede an instant."""

@@ -178,6 +178,8 @@ async def writing(
         await connection.execute(f"PRAGMA synchronous = {synchronous}")
         if max_page_count is not None:
             await connection.execute_fetchall(f"PRAGMA max_page_count = {int(max_page_count)}")
+        # SQLite opens what it may not write for reading, and says so at the first write only.
+        await connection.executescript("BEGIN IMMEDIATE; CREATE TABLE probe (a); ROLLBACK;")
     except BaseException:
         await connection.close()
         raise

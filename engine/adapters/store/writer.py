@@ -154,17 +154,27 @@ class Writer:
 
     async def _run(self) -> None:
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._queue:
-                    await self._next()
-                if self._marks_due or self._ending:
-                    await self._try_marks()
-                if self._ending and not self._queue:
-                    return
-        finally:
+            await self._serve()
+        except GeneratorExit:
+            # The loop is gone, nothing can be awaited: at least no thread keeps the process.
+            for connection in (self._lazy, self._durable):
+                connection.stop()  # pyright: ignore[reportUnknownMemberType]
+            self._on_end()
+            raise
+        except BaseException:
             await self._finish()
+            raise
+        await self._finish()
+
+    async def _serve(self) -> None:
+        while not self._ending or self._queue:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self._next()
+            if self._marks_due:
+                await self._try_marks()
+        await self._try_marks()
 
     async def _next(self) -> None:
         self._in_hand = [self._queue.popleft()]
@@ -222,8 +232,8 @@ class Writer:
         delivered, self._delivered = self._delivered, set()
         telemetry, self._telemetry = self._telemetry, {}
         try:
-            if delivered or telemetry:
-                await self._transact(self._lazy, marked(delivered, telemetry.values()))
+            if groups := marked(delivered, telemetry.values()):
+                await self._transact(self._lazy, groups)
         except BaseException as error:
             self._delivered |= delivered
             if not isinstance(error, _UNSTORABLE):
