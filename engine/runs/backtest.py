@@ -8,6 +8,7 @@ single ticks it goes bar by bar instead, with the same results.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from math import nan
 from typing import Final
@@ -28,9 +29,10 @@ from engine.domain.signals import (
     RunKey,
     ScheduledSignal,
 )
-from engine.domain.time import MINUTE, minute_text
+from engine.domain.time import MINUTE, from_ms, minute_text
 from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
+from engine.services.isolation import user_error
 from engine.services.journal import RunJournal
 from engine.services.market import WARM_UP_MINUTES, Market
 from engine.services.risk import RiskGate
@@ -69,6 +71,7 @@ class BacktestExecution:
         self.settings = settings
         self.frame = Frame.of(frame.start_date, frame.end_date, frame.interval)
         self.interval = frame.interval
+        self._frame_callbacks = frame.callbacks
         self.market = market
         self.journal = RunJournal()
         self.when = self.frame.start
@@ -113,7 +116,9 @@ class BacktestExecution:
         )  # fmt: skip
         self.session = session
         self.journal = session.journal
-        self._progress(0)
+        if len(self.frame):
+            self._progress(0)
+            await self._tell_timeframe(session)
         try:
             if len(self.frame):
                 series = await self._load()
@@ -125,6 +130,22 @@ class BacktestExecution:
                 self._risk.book.release(self._strategy.risk_names, self.key)
         self._progress(len(self.frame))
         await self._bus.flush_signals()
+
+    async def _tell_timeframe(self, session: Session) -> None:
+        callback = self._frame_callbacks.get("on_timeframe")
+        if callback is None:
+            return
+        frame = self.frame
+        dates = [from_ms(at) for at in range(frame.start, frame.end + 1, frame.step)]
+        try:
+            done = callback(dates, from_ms(frame.start), from_ms(frame.end), self.interval)
+            if inspect.isawaitable(done):
+                await done
+        except BaseException as raised:
+            error = user_error(raised)
+            if error is None:
+                raise
+            session.report(error, "callback", frame.start)
 
     # -- data ------------------------------------------------------------------------------------
 

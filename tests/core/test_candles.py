@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.candles import Source, cleaned, fill, resampled, to_columns
 from engine.domain.bars import Candle, Candles, Columns
 from engine.domain.errors import CandleDataError, DataGapError
 from engine.domain.settings import Settings
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 SOURCE = Source("memory", "BTCUSDT", "1m")
 T0 = 1_704_067_200_000
@@ -159,7 +162,7 @@ junk_row = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
+@settings(BUSY, max_examples=120)
 @given(st.lists(junk_row, max_size=4))
 def test_nonsense_gives_clean_bars_or_one_error_that_names_a_row(rows: list[Any]) -> None:
     try:
@@ -194,7 +197,7 @@ def test_the_longest_hole_that_is_filled() -> None:
         filled([row(0), row(12)], most=10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(BUSY, max_examples=60)
 @given(st.lists(st.integers(1, 9), max_size=30), st.data())
 def test_filling_is_what_a_loop_does(jumps: list[int], data: st.DataObject) -> None:
     minutes = [0]
@@ -212,7 +215,7 @@ def test_filling_is_what_a_loop_does(jumps: list[int], data: st.DataObject) -> N
     assert made.real.tolist() == [T0 + m * MINUTE in known for m in range(minutes[-1] + 1)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(BUSY, max_examples=60)
 @given(st.integers(0, 40), st.integers(0, 80), st.sampled_from((3, 5, 15)), st.data())
 def test_resampling_makes_whole_groups_on_the_targets_grid(
     start: int, size: int, per: int, data: st.DataObject

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core import lifecycle
@@ -11,6 +11,9 @@ from engine.core.exits import PriceColumns, first_activity, first_exit, mileston
 from engine.core.lifecycle import BarClose, Exit, Progress, Waiting
 from engine.domain.settings import Settings
 from engine.domain.signals import CloseReason, OpenPosition, Position, ScheduledSignal, SignalRow
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 MINUTE = 60_000
 OPENED = 1_000 * MINUTE
@@ -57,7 +60,7 @@ def signals(draw: st.DrawFn) -> SignalRow:
     )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(BUSY, max_examples=100)
 @given(signals(), bars(), trigger, st.data())
 def test_first_exit_is_the_first_bar_that_closes_the_position(
     row: SignalRow, rows: list[BarClose], exit_trigger: str, data: st.DataObject
@@ -74,7 +77,7 @@ def test_first_exit_is_the_first_bar_that_closes_the_position(
     assert first_exit(held, columns(rows), start, stop, choice) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(BUSY, max_examples=100)
 @given(signals(), bars(), trigger, st.data())
 def test_first_activity_is_the_first_bar_that_does_not_leave_it_waiting(
     row: SignalRow, rows: list[BarClose], exit_trigger: str, data: st.DataObject
@@ -92,7 +95,7 @@ def test_first_activity_is_the_first_bar_that_does_not_leave_it_waiting(
     assert first_activity(held, columns(rows), start, stop, choice) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(BUSY, max_examples=100)
 @given(signals(), bars(), st.integers(0, 10), st.integers(0, 10), st.data())
 def test_milestone_bars_miss_no_milestone_and_invent_none(
     row: SignalRow, rows: list[BarClose], profit: int, loss: int, data: st.DataObject

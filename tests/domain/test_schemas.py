@@ -171,14 +171,18 @@ async def test_unknown_names_are_errors_of_the_call_and_say_what_there_is() -> N
         add_strategy(strategy_name="risky", interval="1m", get_signal=nothing, risk_list=["limit"])
         add_exchange(exchange_name="x", get_candles=nothing)
         add_frame(**frame())
-        names = {"strategy_name": "sma-cross", "exchange_name": "x", "frame_name": "f"}
+        names: dict[str, Any] = {
+            "strategy_name": "sma-cross",
+            "exchange_name": "x",
+            "frame_name": "f",
+        }
         for name, kind in (
             ("strategy_name", "strategy"), ("exchange_name", "exchange"), ("frame_name", "frame"),
         ):  # fmt: skip
             for call in (Backtest.run, Backtest.background):
                 with pytest.raises(NotRegisteredError, match=f"{kind} 'nope' not found"):
                     call("BTCUSDT", **{**names, name: "nope"})
-        live = {"strategy_name": "sma-cross", "exchange_name": "x"}
+        live: dict[str, Any] = {"strategy_name": "sma-cross", "exchange_name": "x"}
         for name in live:
             for start in (Live.run, Live.background):
                 with pytest.raises(NotRegisteredError, match="'nope' not found"):

@@ -6,11 +6,14 @@ import asyncio
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from engine import Signal, get_candles
 from tests.runs.bed import MINUTE, T0, Bed, Row, bed, minute_of
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 GRID = 0.5
 """Prices are multiples of this, so that bars meet levels exactly as often as they pass them."""
@@ -144,7 +147,7 @@ async def run(case: Case, *, partials: bool, ticks: bool = False, callback: bool
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(BUSY, max_examples=120)
 @given(cases())
 def test_followed_tick_by_tick_or_not_a_run_is_the_same(case: Case) -> None:
     quiet = asyncio.run(run(case, partials=True))
@@ -154,7 +157,7 @@ def test_followed_tick_by_tick_or_not_a_run_is_the_same(case: Case) -> None:
     assert quiet == called_back
 
 
-@settings(max_examples=40, deadline=None)
+@settings(BUSY, max_examples=40)
 @given(cases())
 def test_listening_to_milestones_changes_nothing_else(case: Case) -> None:
     quiet = asyncio.run(run(case, partials=False))
@@ -162,7 +165,7 @@ def test_listening_to_milestones_changes_nothing_else(case: Case) -> None:
     assert quiet == listened._replace(partials=[])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(BUSY, max_examples=40)
 @given(cases())
 def test_time_only_moves_forward_and_one_signal_is_held_at_a_time(case: Case) -> None:
     made = asyncio.run(run(case, partials=True, ticks=True))

@@ -105,7 +105,7 @@ async def test_the_wrong_twin_of_a_data_function_says_so(form: str, live: bool) 
         sync.get_candles(symbol, "1m", 3)
 
     def wrong_too(symbol: str, when: datetime) -> None:
-        get_candles(symbol, "1m", 3)
+        _ = get_candles(symbol, "1m", 3)
 
     async with bed(live=live, frame=(0, 1)) as made:
         made.strategy(wrong if form == "async" else wrong_too)

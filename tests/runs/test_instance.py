@@ -27,8 +27,8 @@ from engine import (
 from engine.domain.time import from_ms
 from tests.runs.bed import MINUTE, SYMBOL, T0, Bed, bar, bed, flat, long, minute_of, path
 
-WHO = {"strategy_name": "asked", "exchange_name": "memory"}
-FRAMED = {**WHO, "frame_name": "frame"}
+WHO: dict[str, Any] = {"strategy_name": "asked", "exchange_name": "memory"}
+FRAMED: dict[str, Any] = {**WHO, "frame_name": "frame"}
 
 
 async def every(symbol: str, when: datetime) -> Signal:

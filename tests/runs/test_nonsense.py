@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Signal, SignalValidationError
 from tests.runs.bed import bed, long, minute_of
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 FIELDS = (
     "position", "price_take_profit", "price_stop_loss", "minute_estimated_time", "price_open",
@@ -62,7 +65,7 @@ answers = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(BUSY, max_examples=200)
 @given(answers, st.booleans(), st.sampled_from(("vwap", "touch")))
 def test_no_answer_ends_a_run(answer: Any, plain: bool, trigger: str) -> None:
     """The odd answer comes at minute 1; a good signal comes as soon as the run is flat again."""

@@ -10,13 +10,16 @@ import asyncio
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Candle, Signal, get_average_price, get_candles
 from engine.core.frames import Frame
 from tests.runs.bed import MINUTE, T0, Bed, bed, minute_of
 from tests.runs.test_fast_forward import GRID, Case, cases
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 
 class Seen(NamedTuple):
@@ -100,7 +103,7 @@ async def run(case: Case, *, live: bool, stop_after: int = 0) -> Seen:
     return Seen(transitions(made), partials, windows, errors)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(BUSY, max_examples=40)
 @given(cases(), st.sampled_from((0, 0, 1, 2, 3)))
 def test_live_makes_the_trades_of_the_backtest(case: Case, stop_after: int) -> None:
     """Also when a callback stops the run at its first, second or third transition."""

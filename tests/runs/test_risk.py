@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import RiskCheck, Signal, add_risk, get_date, get_mode
@@ -19,6 +19,9 @@ from engine.services.bus import Bus
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
 from tests.runs.bed import MINUTE, SYMBOL, T0, Bed, bed, long, minute_of, path
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 BOTH = pytest.mark.parametrize("live", [False, True], ids=["backtest", "live"])
 
@@ -50,7 +53,7 @@ async def run(made: Bed, minutes: int = 20) -> None:
         await made.until(minutes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(BUSY, max_examples=25)
 @given(
     st.integers(1, 3), st.integers(0, 3),
     st.lists(

@@ -140,7 +140,7 @@ async def test_a_bar_of_the_future_is_an_error_and_the_forming_one_is_left_out()
 async def test_retries_wait_on_the_injected_clock(tries: int) -> None:
     clock = SimulatedClock(FAR)
     failures = [ConnectionError(f"number {n}") for n in range(tries)]
-    changes = {"get_candles_retry_count": tries, "get_candles_retry_delay_ms": 7000}
+    changes: dict[str, Any] = {"get_candles_retry_count": tries, "get_candles_retry_delay_ms": 7000}
     market = market_of(answering(*failures, GOOD), clock, **changes)
     assert await ask(market) == GOOD
     assert clock.now() - FAR == tries * 7000

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.candles import Filled
 from engine.core.pricing import vwap_series
 from engine.domain.bars import Candles, Columns, select
 from engine.services.series import BarSeries
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 MINUTE = 60_000
 FIRST = 1_704_067_200_000
@@ -30,7 +33,7 @@ def part(whole: Filled, start: int, stop: int) -> Filled:
     return Filled(select(whole.columns, slice(start, stop)), whole.real[start:stop])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(BUSY, max_examples=60)
 @given(
     st.integers(1, 300), st.integers(0, 100), st.integers(1, 7),
     st.lists(st.tuples(st.booleans(), st.sampled_from((1, 1, 2, 3, 4, 50))), max_size=25),

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.domain.bars import CANDLE_INTERVALS, Candle, interval_ms
@@ -22,6 +22,9 @@ from tests.services.market_bed import (
     row,
     window,
 )
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine makes no example a failure."""
 
 INTERVALS = st.sampled_from(("1m", "1m", "3m", "5m", "15m"))
 
@@ -46,7 +49,7 @@ manners = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(BUSY, max_examples=100)
 @given(histories(), manners, st.booleans(), st.data())
 def test_windows_are_those_of_all_bars_loaded_at_once(
     rows: list[Candle], how: dict[str, Any], known: bool, data: st.DataObject
@@ -77,7 +80,7 @@ def test_windows_are_those_of_all_bars_loaded_at_once(
     asyncio.run(check())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(BUSY, max_examples=60)
 @given(histories(), manners, st.sampled_from(("3m", "5m", "1h")), st.data())
 def test_served_intervals_are_handed_out_as_the_exchange_makes_them(
     rows: list[Candle], how: dict[str, Any], interval: str, data: st.DataObject
@@ -102,7 +105,7 @@ def closed_by(rows: list[Candle], when: int) -> list[Candle]:
     return [candle for candle in rows if candle.timestamp + MINUTE <= when]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(BUSY, max_examples=60)
 @given(
     histories(most=60), st.sampled_from((1, 3, 10_000)), st.booleans(),
     st.sampled_from(("raise", "serve", "empty")), st.booleans(), st.data(),

@@ -33,7 +33,6 @@ _COUNTS: Final[Mapping[str, str]] = {
     "positions": "SELECT count(*) FROM held WHERE kind = 'position'",
     "scheduled": "SELECT count(*) FROM held WHERE kind = 'scheduled'",
     "reservations": "SELECT count(*) FROM reservation",
-    "journal": "SELECT count(*) FROM journal",
     "undelivered": "SELECT count(*) FROM journal WHERE deliver = 1 AND delivered = 0",
     "finished": "SELECT count(*) FROM finished",
     "quarantined": "SELECT count(*) FROM quarantine",
@@ -64,8 +63,10 @@ class StateSnapshot:
         runs: ordered by key.
         journal: the newest entries, oldest first.
         commands: the newest operators' commands, oldest first.
+        last_number: of the newest journal entry, 0 when there is none. The journal itself grows for
+            years and is not counted.
         counts: rows by what they are: ``instances``, ``positions``, ``scheduled``,
-            ``reservations``, ``journal``, ``undelivered``, ``finished``, ``quarantined``.
+            ``reservations``, ``undelivered``, ``finished``, ``quarantined``.
         meta: named values of the file.
         unreadable: rows that cannot be understood, still in their place.
     """
@@ -73,6 +74,7 @@ class StateSnapshot:
     runs: tuple[RunSnapshot, ...]
     journal: tuple[NumberedEvent, ...]
     commands: tuple[CommandNoted, ...]
+    last_number: int
     counts: Mapping[str, int]
     meta: Mapping[str, str]
     unreadable: tuple[Quarantined, ...]
@@ -168,13 +170,17 @@ class StateReader:
             runs=tuple(sorted(runs, key=lambda run: str(run.key))),
             journal=tuple(events),
             commands=tuple(noted),
-            counts={name: int(self._rows(sql)[0]["count(*)"]) for name, sql in _COUNTS.items()},
+            last_number=self._number("SELECT coalesce(max(number), 0) FROM journal"),
+            counts={name: self._number(sql) for name, sql in _COUNTS.items()},
             meta=dict(meta),
             unreadable=tuple(bad.found for bad in decoder.bad.values()),
         )
 
     def _rows(self, sql: str) -> list[dict[str, Any]]:
         return [dict(row) for row in self._connection.execute(sql)]
+
+    def _number(self, sql: str) -> int:
+        return int(self._connection.execute(sql).fetchone()[0])
 
     def _opened(self) -> sqlite3.Connection:
         if not file_exists(self.path):
