@@ -7,8 +7,6 @@ for ``def`` strategies live in `engine.sync`.
 from __future__ import annotations
 
 from engine.api import (
-    Backtest,
-    Live,
     add_exchange,
     add_frame,
     add_risk,
@@ -82,6 +80,7 @@ from engine.domain.signals import (
     Signal,
     SignalRow,
 )
+from engine.executions import Backtest, Live
 from engine.runtime import Engine, ExchangeSpec
 from engine.services.clock import AcceleratedClock, SimulatedClock, SystemClock
 
