@@ -184,7 +184,7 @@ def outcome(seed: int, days: int = 30, per_day: int = 4) -> BacktestOutcome:
         avg_duration_minutes=121.4, max_win_streak=7, max_loss_streak=5, ambiguous_bars=3,
         swept_entries=0, total_return=100 * (equity[-1].equity - 1), cagr=None,
         max_drawdown=100 * drawdown, max_drawdown_days=9, daily_sharpe_ratio=1.12,
-        sortino_ratio=1.9, calmar_ratio=None, exposure=33.8,
+        sortino_ratio=1.9, calmar_ratio=None, exposure=0.338,
         undefined={
             "cagr": "the frame is shorter than 90 days",
             "calmar_ratio": "cagr is undefined",

@@ -82,7 +82,12 @@ def _equity(outcome: BacktestOutcome) -> tuple[Stat, ...]:
         ratio("Sharpe daily", "daily_sharpe_ratio"),
         ratio("Sortino", "sortino_ratio"),
         ratio("Calmar", "calmar_ratio"),
-        ratio("time in position %", "exposure", 1),
+        _ratio(
+            "time in position %",
+            None if s.exposure is None else s.exposure * 100,  # a fraction of the frame
+            undefined.get("exposure", ""),
+            1,
+        ),
     )
 
 
