@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-_SETTLE_ROUNDS = 8
+_SETTLE_ROUNDS = 5
 """Loop rounds without work before simulated time moves: callbacks of finished tasks need a few."""
 
 

@@ -24,7 +24,7 @@ MINUTE = 60_000
 
 
 def row(minute: int, price: float = 100.0, volume: float = 1.0) -> list[float]:
-    return [T0 + minute * MINUTE, price, price + 1, price - 1, price, volume]
+    return [T0 + minute * MINUTE, price - 0.5, price + 1, price - 1, price, volume]
 
 
 def clean(rows: Any, step: int = MINUTE, **changes: Any) -> Columns:

@@ -95,25 +95,42 @@ def test_first_activity_is_the_first_bar_that_does_not_leave_it_waiting(
     assert first_activity(held, columns(rows), start, stop, choice) == expected
 
 
-@settings(BUSY, max_examples=100)
-@given(signals(), bars(), st.integers(0, 10), st.integers(0, 10), st.data())
+@settings(BUSY, max_examples=150)
+@given(
+    position, st.sampled_from((5, 10, 20, 30)), st.sampled_from((5, 10, 20, 30)),
+    st.sampled_from((0, 0, 0, 10, 50, 90, 100)), st.sampled_from((0, 0, 0, 10, 50, 90, 100)),
+    st.lists(st.integers(-29, 29), max_size=60), st.data(),
+)  # fmt: skip
 def test_milestone_bars_miss_no_milestone_and_invent_none(
-    row: SignalRow, rows: list[BarClose], profit: int, loss: int, data: st.DataObject
+    side: Position,
+    gain: int,
+    risk: int,
+    profit: int,
+    loss: int,
+    path: list[int],
+    data: st.DataObject,
 ) -> None:
-    # Levels far away: the position stays open over all bars and only progress is made.
-    choice = Settings()
+    """Prices in tenths and fifths of the path: as often exactly on a milestone as beside it."""
+    sign = 0.5 if side is Position.LONG else -0.5
+    row = SignalRow(
+        "id", "S", "s", "x", side, 100, 100 + sign * gain, 100 - sign * risk, 100_000,
+        OPENED, OPENED, False,
+    )  # fmt: skip
+    inside = [step for step in path if -risk < step < gain]
+    rows = [
+        BarClose(OPENED + (i + 1) * MINUTE, 100, 100, 100, 100, 100 + sign * step, 100)
+        for i, step in enumerate(inside)
+    ]
     start = data.draw(st.integers(0, len(rows)))
-    held = OpenPosition(row, profit * 10, loss * 10)
-    stop = first_exit(held, columns(rows), start, len(rows), choice)
+    held = position_ = OpenPosition(row, profit, loss)
     expected: list[int] = []
-    position = held
-    for index in range(start, stop):
-        made = lifecycle.settle_position(position, rows[index], choice)
+    for index in range(start, len(rows)):
+        made = lifecycle.settle_position(position_, rows[index], Settings())
         assert isinstance(made, Progress)
         if made.reached:
             expected.append(index)
-            position = lifecycle.advanced(position, made.reached)
-    assert milestone_bars(held, columns(rows).vwap, start, stop) == expected
+            position_ = lifecycle.advanced(position_, made.reached)
+    assert milestone_bars(held, columns(rows).vwap, start, len(rows)) == expected
 
 
 def test_a_position_expires_on_the_bar_that_ends_its_time() -> None:

@@ -258,3 +258,43 @@ async def test_a_slot_refused_by_risk_is_committed_once() -> None:
         assert [minute_of(e.timestamp) for e in made.heard["risk"]] == [1]
         assert [str(e) for e in made.heard["error"]] == ["the disk is full"]
         assert (await store.load()).runs[KEY].last_attempt == T0 + 60_000
+
+
+@pytest.mark.parametrize("kind", ["immediate", "activated", "swept"])
+async def test_the_slot_of_a_position_that_could_not_be_kept_is_free_for_others(kind: str) -> None:
+    """With a limit of one, and a run whose every opening fails."""
+
+    def fails(changes: Sequence[Change]) -> bool:
+        return any(
+            isinstance(c, Journaled) and isinstance(c.event, Opened)
+            and c.key.strategy_name == "unlucky"
+            for c in changes
+        )  # fmt: skip
+
+    def one(check: Any) -> None:
+        if check.active_position_count:
+            raise ValueError("full")
+
+    rows = path([100, 100, 94, 94, 94, 94, 100, 100, 100])
+    if kind == "swept":  # the bar that opens at 2 reaches the entry and the stop-loss
+        rows[12][1:5] = [100, 100, 70, 94]
+    async with bed(
+        rows, live=True, store=FailingStore(fails, 99), config={"exit_trigger": "touch"}
+    ) as made:
+        add_risk(risk_name="r", validations=[one])
+        entry = None if kind == "immediate" else 95.0
+
+        def unlucky(symbol: str, when: datetime) -> Signal | None:
+            return long(9, entry=entry, sl=80) if minute_of(when) == 0 else None
+
+        def other(symbol: str, when: datetime) -> Signal | None:
+            return long(2, sl=80) if minute_of(when) == 5 else None
+
+        made.strategy(unlucky, "unlucky", risk_name="r")
+        made.strategy(other, "other", risk_name="r")
+        made.instance("unlucky").start()
+        made.instance("other").start()
+        await made.until(6)
+        assert made.heard["error"]
+        opened = [r for r in made.heard["signal"] if r.action == "opened"]
+        assert [(r.strategy_name, minute_of(r.when)) for r in opened] == [("other", 5)]
