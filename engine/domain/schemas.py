@@ -50,6 +50,10 @@ def _callbacks(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _or_empty(value: object) -> object:
+    return "" if value is None else value
+
+
 def _unique(value: Sequence[str]) -> Sequence[str]:
     if len(set(value)) != len(value):
         raise ValueError("holds a name twice")
@@ -89,7 +93,7 @@ class StrategySchema(Schema):
     interval: Annotated[str, _one_of(SIGNAL_INTERVALS)]
     get_signal: AnyFunction
     note: str | None = None
-    risk_name: str = ""
+    risk_name: Annotated[str, BeforeValidator(_or_empty)] = ""
     risk_list: Annotated[tuple[Name, ...], AfterValidator(_unique)] = ()
     params: Mapping[str, Any] = Field(default_factory=dict)
     callbacks: Annotated[Mapping[str, AnyFunction], _callbacks(*STRATEGY_CALLBACKS)] = Field(
