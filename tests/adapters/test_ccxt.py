@@ -9,19 +9,28 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import cast
 
 import pytest
 
+from engine import Backtest, Engine, add_exchange, add_frame, add_strategy
+from engine import sync as plain
 from engine.adapters.exchanges.ccxt import CcxtExchange, _page
 from engine.adapters.exchanges.ccxt_library import Client
 from engine.domain.bars import CANDLE_INTERVALS, FRAME_INTERVALS, Candles, concat
-from engine.domain.errors import ExchangeError, NoDataError, NotRegisteredError, SchemaError
+from engine.domain.errors import (
+    ContextError,
+    ExchangeError,
+    NoDataError,
+    NotRegisteredError,
+    SchemaError,
+)
 from engine.domain.ports import Clock, Exchange
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, iso
-from engine.services.clock import AcceleratedClock, SimulatedClock, SystemClock
+from engine.services.clock import AcceleratedClock, SystemClock
 from engine.services.market import Market
 from tests.adapters.ccxt_bed import NOON, bed, flat, minutes
 from tests.servers.bars import HeldBars
@@ -368,35 +377,47 @@ def market_of(exchange: CcxtExchange, clock: Clock) -> Market:
     return Market(schema, Settings(), clock)
 
 
-async def test_a_plain_function_gets_candles_on_the_thread_of_the_loop() -> None:
-    """The loop is busy with the very function that asks, so another one fetches."""
+async def test_a_plain_function_on_the_loop_is_told_that_it_cannot_wait() -> None:
+    """The loop is busy with the very function that asks; only strategies have a thread."""
     clock = AcceleratedClock(NOON, 1.0)
     with far_server() as url:
         exchange = CcxtExchange("binance", clock=clock, options={"urls": url})
         market = market_of(exchange, clock)
         async with bed() as b:
-            for symbol in ("BTC/USDT", "ETH/USDT"):
-                bars = market.window_blocking(symbol, "1m", NOON, 30)
-                assert bars == b.truth(NOON - 30 * MINUTE, 30, symbol.replace("/", ""))
-            assert await market.window("BTC/USDT", "5m", NOON, 3)
+            with pytest.raises(ContextError, match="make it an async def"):
+                market.window_blocking("BTC/USDT", "1m", NOON, 30)
+            truth = b.truth(NOON - 30 * MINUTE, 30, "BTCUSDT")
+            assert await market.window("BTC/USDT", "1m", NOON, 30) == truth
+            assert market.window_blocking("BTC/USDT", "1m", NOON, 30) == truth, "now it is known"
         await exchange.close()
     gc.collect()
 
 
-async def test_a_plain_function_does_not_wait_for_time_that_stands_still() -> None:
-    clock = SimulatedClock(NOON)
-    script = '{"at": {"1": {"kind": "status", "status": 429, "retry_after": "5"}}}'
-    with far_server("--script", script, "--speed", "0") as url:
+async def test_a_plain_strategy_is_served_by_an_async_exchange() -> None:
+    clock = AcceleratedClock(NOON + 60 * MINUTE, 1.0)
+    seen: list[int] = []
+
+    def asks(symbol: str, when: datetime) -> None:
+        seen.append(len(plain.get_candles(symbol, "5m", 40)))
+
+    with far_server() as url:
         exchange = CcxtExchange("binance", clock=clock, options={"urls": url})
-        market = market_of(exchange, clock)
-        with clock.working():
-            for _ in range(2):  # refused first, then silent as asked
-                with pytest.raises(ExchangeError, match="too many requests"):
-                    market.window_blocking("BTC/USDT", "1m", NOON, 30)
-            assert clock.now() == NOON
-            await clock.sleep_until(NOON + 5000)
-            assert len(market.window_blocking("BTC/USDT", "1m", NOON, 30)) == 30
+        async with Engine(clock=clock):
+            add_exchange(
+                exchange_name="far", get_candles=exchange.get_candles,
+                intervals=[i for i in CANDLE_INTERVALS if i in exchange.intervals()],
+            )  # fmt: skip
+            add_frame(
+                frame_name="short", interval="1m", start_date=from_ms(NOON - 10 * MINUTE),
+                end_date=from_ms(NOON - 5 * MINUTE),
+            )  # fmt: skip
+            add_strategy(strategy_name="plain", interval="1m", get_signal=asks)
+            async for _ in Backtest.run(
+                "BTC/USDT", strategy_name="plain", exchange_name="far", frame_name="short"
+            ):
+                pass
         await exchange.close()
+    assert seen == [40] * 6
     gc.collect()
 
 
@@ -447,6 +468,8 @@ async def test_it_can_be_closed_from_another_loop() -> None:
 
 _SCRIPT = """
 import asyncio
+from engine import Backtest, Engine, add_exchange, add_frame, add_strategy
+from engine import sync as plain
 from engine.adapters.exchanges.ccxt import CcxtExchange, _page
 from engine.adapters.exchanges.ccxt_library import Client
 from engine.domain.time import from_ms
@@ -470,4 +493,6 @@ async def test_a_program_that_closes_it_ends_without_a_word() -> None:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
-        assert (out.decode().strip(), err.decode()) == ("5", "")
+        # Debug mode also reports callbacks that a busy machine made slow; those are no warnings.
+        said = [line for line in err.decode().splitlines() if " took " not in line]
+        assert (out.decode().strip(), said) == ("5", [])
