@@ -175,7 +175,7 @@ def test_usage_of_import(run: Run, work: Path) -> None:
     assert run("import", *NAMES).returncode == 2
 
 
-def test_the_shared_month_is_imported(run: Run, cache: CandleCache) -> None:
+def test_a_real_month_is_imported(run: Run, cache: CandleCache) -> None:
     real = Path(__file__).parents[3] / "shared" / "data" / "BTCUSDT-1m-2022-01.csv.gz"
     if not real.exists():
         pytest.skip("the shared market data is not here")

@@ -213,6 +213,24 @@ async def test_a_new_session_begins_without_trades(bed: Bed) -> None:
     assert len((await bed.again()).recent) == 4
 
 
+async def test_sessions_within_one_commit(bed: Bed) -> None:
+    key = key_of()
+    await bed.store.commit([InstanceSaved(key, record_of(3)), *closing(key, 1)])
+    await bed.store.commit(
+        [
+            *closing(key, 2), InstanceSaved(key, record_of(4)),
+            *closing(key, 3), InstanceSaved(key, record_of(4, "stopping")),
+            *closing(key, 4),
+        ]
+    )  # fmt: skip
+    run = run_in(await bed.again(), key)
+    assert run.trades == (closed_event(key, 3), closed_event(key, 4))
+    assert run.instance == record_of(4, "stopping")
+    # Any other number is another session, also a lower one.
+    await bed.store.commit([InstanceSaved(key, record_of(1)), *closing(key, 5)])
+    assert run_in(await bed.again(), key).trades == (closed_event(key, 5),)
+
+
 async def test_a_forgotten_run_leaves_its_journal_alone(bed: Bed) -> None:
     key, other = key_of(0), key_of(1)
     for one in (key, other):

@@ -227,7 +227,6 @@ def arranged(statements: Iterable[Statement]) -> list[Group]:
         if alone:
             groups.append((statement.sql, [statement.parameters]))
             continue
-        segment.pop(statement.slot, None)
         segment[statement.slot] = statement
     return groups + _grouped(segment.values())
 
