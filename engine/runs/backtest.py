@@ -192,6 +192,7 @@ class BacktestExecution:
         """Decide at every due instant from ``when`` on until something is held; that instant."""
         frame, step, end = self.frame, self.frame.step, self.frame.end
         source, gap, quiet = session.source, self._gap, not session.watched()
+        ask = source.ask
         first, real, data_end = series.first, series.real.data, series.end
         unasked = 0
         due = when if session.last_attempt is None else session.last_attempt + gap
@@ -207,7 +208,12 @@ class BacktestExecution:
             index = (when - first) // MINUTE - 1
             if when >= due and index >= 0 and real[index]:
                 due = when + gap
-                answer = session.ask(when)
+                session.last_attempt = when
+                try:
+                    answer = ask(when)
+                except BaseException as raised:
+                    session.report_user(raised, "get_signal", when)
+                    answer = None
                 if answer is not None or not quiet:
                     # An answer that opens nothing and is followed by nobody needs no more work.
                     await session.decide(answer, when, self._prices(series, when))

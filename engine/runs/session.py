@@ -157,7 +157,7 @@ class Session:
         try:
             return self.source.ask(when)
         except BaseException as raised:
-            self._report_user(raised, "get_signal", when)
+            self.report_user(raised, "get_signal", when)
             return None
 
     async def attempt(self, when: int, prices: Prices) -> None:
@@ -178,7 +178,7 @@ class Session:
             try:
                 answer = await self.source.answer()
             except BaseException as raised:
-                self._report_user(raised, "get_signal", when)
+                self.report_user(raised, "get_signal", when)
                 answer = None
         attempt: list[Change] = [AttemptMade(self.key, when)]
         if is_cancelled():
@@ -231,7 +231,8 @@ class Session:
             with execution(self._context(when)):
                 self._bus.publish("error", event)
 
-    def _report_user(self, raised: BaseException, stage: str, when: int) -> None:
+    def report_user(self, raised: BaseException, stage: str, when: int) -> None:
+        """Publish what user code raised; our own cancellation and Ctrl-C travel on."""
         error = user_error(raised)
         if error is None:
             raise raised
@@ -467,4 +468,4 @@ class Session:
             if inspect.isawaitable(outcome):
                 await outcome
         except BaseException as raised:
-            self._report_user(raised, "callback", when)
+            self.report_user(raised, "callback", when)

@@ -92,14 +92,19 @@ class Market:
     def cached_window(self, symbol: str, interval: str, when: int, limit: int) -> Candles | None:
         """The newest ``limit`` bars visible at ``when`` if they are in memory, else None."""
         series = self._series.get((symbol, interval))
-        return None if series is None or limit < 1 else series.window(when, limit)
+        if series is None or limit < 1:
+            return None
+        # The usual case of `BarSeries.window`, without the call: everything asked for is here.
+        stop = (when - series.first) // series.step
+        if limit <= stop <= series.size:
+            return Candles(series.columns, stop - limit, stop)
+        return series.window(when, limit)
 
     async def window(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
         """The newest ``limit`` closed bars at ``when`` (ms UTC), oldest first.
 
         Raises:
-            SchemaError: unknown interval.
-            EngineError: limit below 1, or the exchange failed.
+            EngineError: unknown interval, limit below 1, or the exchange failed.
         """
         step = interval_ms(interval, CANDLE_INTERVALS)
         if limit < 1:
@@ -168,11 +173,7 @@ class Market:
         return float(series.vwap[closed - 1]) if closed else None
 
     def minutes(self, symbol: str) -> BarSeries:
-        """The symbol's 1m series.
-
-        Raises:
-            NoDataError: nothing was loaded.
-        """
+        """The symbol's 1m series; `NoDataError` when nothing was loaded."""
         series = self._series.get((symbol, "1m"))
         if series is None:
             raise NoDataError(f"exchange {self.schema.name!r} has no candles for {symbol!r}")
@@ -189,9 +190,7 @@ class Market:
         """Load 1m bars that open from ``since`` on and close up to ``until`` (ms UTC).
 
         Raises:
-            NoDataError: the exchange has nothing at all there.
-            CandleDataError, DataGapError: what it has cannot be used.
-            ExchangeError: it failed, retries included.
+            EngineError: nothing is there, it cannot be used, or the exchange failed for good.
         """
         return await self._ensure(symbol, "1m", since, until)
 
