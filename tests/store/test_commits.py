@@ -325,10 +325,12 @@ def test_a_loop_that_ends_without_close_frees_the_file(path: Path) -> None:
 @pytest.mark.parametrize(("synchronous", "level"), [("FULL", 2), ("NORMAL", 1)])
 async def test_what_waits_for_the_disk(path: Path, synchronous: Any, level: int) -> None:
     connection = await writing(path, synchronous)
-    for pragma, expected in (("synchronous", level), ("journal_mode", "wal")):
-        (row,) = await connection.execute_fetchall(f"PRAGMA {pragma}")
-        assert row[0] == expected
-    await connection.close()
+    try:
+        for pragma, expected in (("synchronous", level), ("journal_mode", "wal")):
+            (row,) = await connection.execute_fetchall(f"PRAGMA {pragma}")
+            assert row[0] == expected
+    finally:
+        await connection.close()
 
 
 def test_a_loop_that_is_closed_around_a_store_leaves_no_thread(path: Path) -> None:

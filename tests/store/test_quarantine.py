@@ -120,6 +120,21 @@ async def test_one_bad_row(tmp_path: Path, table: str, column: str, value: Any) 
     assert (await loaded(path)).quarantined == ()
 
 
+async def test_nothing_is_taken_for_what_it_nearly_is(tmp_path: Path) -> None:
+    """A word that could pass for a truth value, a text for a number: not what was written."""
+    path = tmp_path / "state.db"
+    await filled(path)
+    tampered(path, [
+        ("UPDATE journal SET payload = replace(payload, '\"swept\":false', '\"swept\":\"false\"') "
+         "WHERE number = 3", ()),
+        ("UPDATE held SET payload = replace(payload, ':false', ':0') WHERE symbol = ?", (VICTIM,)),
+        ("UPDATE instance SET payload = replace(payload, '[\"limit\"]', '\"limit\"') "
+         "WHERE symbol = ?", (VICTIM,)),
+    ])  # fmt: skip
+    found = (await loaded(path)).quarantined
+    assert sorted(one.table for one in found) == ["held", "instance", "journal"]
+
+
 async def test_many_bad_rows_at_once(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     await filled(path)
