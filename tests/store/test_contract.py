@@ -39,6 +39,7 @@ from engine.domain.errors import StateError
 from engine.domain.ports import Store
 from engine.domain.signals import Mode, Opened, OpenPosition, RunKey, ScheduledSignal
 from tests.store.store_bed import (
+    MEMORY,
     T0,
     cancelled_event,
     closed_event,
@@ -271,6 +272,13 @@ async def test_commands_finished_runs_and_meta_are_kept(bed: Bed) -> None:
     assert state.meta == {"seed": "2"}
 
 
+async def test_a_run_that_finishes_again_is_the_newest(bed: Bed) -> None:
+    a, b = (FinishedSaved("backtest", name, T0, {}, b"") for name in "ab")
+    again = replace(a, kind="walker")
+    await bed.store.commit([a, b, again])
+    assert (await bed.again()).finished == (b, again)
+
+
 async def test_lists_of_events_are_bounded(bed: Bed) -> None:
     key = key_of()
     notes = [
@@ -303,10 +311,10 @@ async def test_an_empty_commit_is_nothing(bed: Bed) -> None:
     assert await bed.again() == StoredState()
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(commits, max_size=8), st.booleans(), st.data())
+@settings(max_examples=100, deadline=None)
+@given(st.lists(commits, max_size=8), st.booleans(), st.lists(st.integers(1, 20), max_size=4))
 def test_file_and_memory_are_indistinguishable(
-    batches: list[list[Change]], at_once: bool, data: st.DataObject
+    batches: list[list[Change]], at_once: bool, delivered: list[int]
 ) -> None:
     """Any commits, one after another or all waiting together, leave the same in both."""
 
@@ -319,8 +327,9 @@ def test_file_and_memory_are_indistinguishable(
             bed.store.delivered(delivered)
             return numbers, await bed.again()
 
-    delivered = data.draw(st.lists(st.integers(1, 20), max_size=4))
-    with tempfile.TemporaryDirectory() as name:
-        remembered = asyncio.run(left_by("memory", Path(name)))
-        read = asyncio.run(left_by("sqlite", Path(name)))
+    async def both() -> tuple[Any, Any]:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+            return await left_by("memory", Path(name)), await left_by("sqlite", Path(name))
+
+    remembered, read = asyncio.run(both())
     assert read == remembered

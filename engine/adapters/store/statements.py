@@ -227,6 +227,8 @@ def arranged(statements: Iterable[Statement]) -> list[Group]:
         if alone:
             groups.append((statement.sql, [statement.parameters]))
             continue
+        # At the end, not in the place of the one before: rows are numbered as they are written.
+        segment.pop(statement.slot, None)
         segment[statement.slot] = statement
     return groups + _grouped(segment.values())
 
