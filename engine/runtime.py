@@ -6,18 +6,16 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.core.candles import Source
-from engine.domain.bars import CANDLE_INTERVALS
 from engine.domain.errors import (
     EngineError,
     NotRegisteredError,
     RunError,
 )
-from engine.domain.ports import Clock, Exchange, Store
+from engine.domain.ports import Clock, Store
 from engine.domain.schemas import (
     ExchangeSchema,
     FrameSchema,
@@ -30,9 +28,10 @@ from engine.domain.signals import (
     RunKey,
 )
 from engine.domain.time import MINUTE
+from engine.exchanges import ExchangeSpec, make_exchange, schema_of
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance
-from engine.runs.live_runs import LiveRuns
+from engine.runs.live_runs import LiveRuns, Recovered
 from engine.services.bus import Bus
 from engine.services.clock import SystemClock
 from engine.services.loader import LoadedFile, execute
@@ -44,27 +43,16 @@ _log = logging.getLogger("signaldeck.engine")
 _current: ContextVar[Engine | None] = ContextVar("signaldeck_engine", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeSpec:
-    """A built-in exchange by kind and options, so that another process can open it as well.
-
-    ``kind`` is ``files`` (options ``paths`` and optionally ``symbol``) or ``simulated`` (option
-    ``seed``).
-    """
-
-    name: str
-    kind: str
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
 class Engine:
     """Owns settings, registries, bus, store and runs.
 
     Args:
-        state: where live state is kept: a path, or ``":memory:"``.
+        state: where live state is kept: the path of a file, or ``":memory:"``.
         store: any object with the store protocol, instead of ``state``.
         config: settings that differ from the defaults.
         clock: what "now" is; the wall clock by default.
+        cache: folder of the candle cache for exchanges of ccxt; None keeps no candles.
+        start_clean_if_damaged: the operator's consent to set a damaged state file aside.
 
     Use ``async with Engine() as engine:``; inside the block it is the current engine, on which
     the module-level functions and classes act.
@@ -77,6 +65,8 @@ class Engine:
         store: Store | None = None,
         config: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        cache: str | Path | None = None,
+        start_clean_if_damaged: bool = False,
     ) -> None:
         self.settings = Settings().updated(config or {})
         self.clock: Clock = clock or SystemClock()
@@ -86,10 +76,13 @@ class Engine:
         self.frames: Registry[FrameSchema] = Registry("frame")
         self.risks: Registry[RiskSchema] = Registry("risk")
         self.files: list[LoadedFile] = []
-        self._store = store if store is not None else _open_store(state)
+        self.store: Store = (
+            store if store is not None else _open_store(state, start_clean_if_damaged)
+        )
+        self._cache = Path(cache) if cache is not None else None
         self._opened = False
         self._instances: dict[RunKey, Instance] = {}
-        self.live_runs = LiveRuns(self, self._store, self._instances)
+        self.live_runs = LiveRuns(self, self.store, self._instances)
         self._tokens: list[Token[Engine | None]] = []
         self._closers: list[Callable[[], Any]] = []
 
@@ -108,7 +101,7 @@ class Engine:
         """Make the store ready; harmless when repeated."""
         if not self._opened:
             self._opened = True
-            await self._store.open()
+            await self.store.open()
 
     async def close(self) -> None:
         """End every run where it is, close the bus, the exchanges and the store."""
@@ -121,7 +114,7 @@ class Engine:
             if inspect.isawaitable(done):
                 await done
         self._closers.clear()
-        await self._store.close()
+        await self.store.close()
 
     # -- settings and components -----------------------------------------------------------------
 
@@ -161,20 +154,10 @@ class Engine:
         Raises:
             EngineError: the kind is unknown, or its options or files cannot be used.
         """
-        exchange = _make_exchange(spec, self.clock)
-        schema = ExchangeSchema(
-            exchange_name=spec.name,
-            get_candles=exchange.get_candles,
-            format_price=exchange.format_price,
-            format_quantity=exchange.format_quantity,
-            intervals=tuple(i for i in CANDLE_INTERVALS if i in exchange.intervals()),
-            get_symbols=exchange.symbols,
-            get_history=exchange.history,
-            close=exchange.close,
-            note=spec.kind,
-        )
+        exchange = make_exchange(spec, self.clock, self.settings, self._cache)
+        schema = self.exchanges.add(schema_of(exchange, spec))
         self._closers.append(exchange.close)
-        return self.exchanges.add(schema)
+        return schema
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -212,6 +195,14 @@ class Engine:
             NotRegisteredError: naming what is missing.
         """
         return self.live_runs.instance(symbol, strategy_name, exchange_name)
+
+    async def recover(self) -> Recovered:
+        """Resume what the state holds; call it once, after strategies are registered.
+
+        Raises:
+            StateError: the state cannot be read.
+        """
+        return await self.live_runs.recover()
 
     def instances(self, mode: Mode | None = None) -> tuple[Instance, ...]:
         """All runs made so far, oldest first; of one mode if given."""
@@ -302,28 +293,12 @@ def current_engine() -> Engine:
     return engine
 
 
-def _open_store(state: str | Path) -> Store:
-    from engine.adapters.store.memory import MemoryStore
+def _open_store(state: str | Path, start_clean_if_damaged: bool) -> Store:
+    # Imported on demand: a worker process and an embedding program without state need no SQLite.
+    if str(state) == ":memory:":
+        from engine.adapters.store.memory import MemoryStore
 
-    if str(state) != ":memory:":
-        _log.info("state %s: this version keeps live state in memory only", state)
-    return MemoryStore()
+        return MemoryStore()
+    from engine.adapters.store.sqlite import SqliteStore
 
-
-def _make_exchange(spec: ExchangeSpec, clock: Clock) -> Exchange:
-    # Imported on demand: reading files needs polars, which a simulated market does without.
-    options = dict(spec.options)
-    try:
-        if spec.kind == "files":
-            from engine.adapters.exchanges.files import FilesExchange
-
-            return FilesExchange(options.pop("paths", ()), **options)
-        if spec.kind == "simulated":
-            from engine.adapters.exchanges.simulated import SimulatedExchange
-
-            return SimulatedExchange(now=clock.now, **options)
-    except TypeError as error:
-        raise EngineError(f"exchange {spec.name!r} ({spec.kind}): {error}") from None
-    raise EngineError(
-        f"exchange {spec.name!r}: kind {spec.kind!r} is unknown: use files or simulated"
-    )
+    return SqliteStore(state, start_clean_if_damaged=start_clean_if_damaged)

@@ -217,6 +217,17 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where a run stands, for readers of the state file; may lag, and may be lost."""
+
+    key: RunKey
+    when: int
+    last_price: float | None
+    pnl_percent: float | None
+    heartbeat: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredState:
     """Everything a store keeps, as loaded at start-up.
 
@@ -225,6 +236,7 @@ class StoredState:
         recent: the newest journal entries (bounded), oldest first.
         finished: the newest finished backtests and walkers (bounded), oldest first.
         quarantined: what was set aside while loading.
+        telemetry: where runs stood at last; may be older than the rest, or missing.
     """
 
     runs: Mapping[RunKey, RunState] = field(default_factory=dict[RunKey, RunState])
@@ -236,14 +248,4 @@ class StoredState:
     finished: tuple[FinishedSaved, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict[str, str])
     quarantined: tuple[Quarantined, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """Where a run stands, for readers of the state file; may lag, and may be lost."""
-
-    key: RunKey
-    when: int
-    last_price: float | None
-    pnl_percent: float | None
-    heartbeat: int
+    telemetry: Mapping[RunKey, Telemetry] = field(default_factory=dict[RunKey, Telemetry])

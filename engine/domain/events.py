@@ -77,6 +77,7 @@ class RiskRejection:
     active_position_count: int
     comment: str
     timestamp: int
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +114,20 @@ class DataStatus:
     symbol: str
     stale: bool
     newest_close: int | None
+    when: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeStatus:
+    """What an exchange said of itself when it was last asked.
+
+    Attributes:
+        clock_offset: its clock minus ours, ms; None where it does not tell its time.
+        rate_limit_used: share of its rate limit in use, 0 to 1; None where it does not tell.
+        when: instant in ms UTC.
+    """
+
+    exchange_name: str
+    clock_offset: int | None
+    rate_limit_used: float | None
     when: int

@@ -118,6 +118,8 @@ class ExchangeSchema(Schema):
     ``intervals`` names the candle intervals ``get_candles`` serves; None means that it is asked
     for any interval and that what it does not serve is resampled from 1m. ``get_symbols()`` lists
     what can be asked for; ``get_history()`` gives the (first, last) instants of what there is.
+    ``get_clock_offset()`` is the exchange's clock minus ours in ms, ``get_rate_limit_used()`` the
+    share of its rate limit in use, 0 to 1; either may be None, and come from a coroutine.
     """
 
     exchange_name: Name
@@ -128,6 +130,8 @@ class ExchangeSchema(Schema):
     intervals: tuple[Annotated[str, _one_of(CANDLE_INTERVALS)], ...] | None = None
     get_symbols: AnyFunction | None = None
     get_history: AnyFunction | None = None
+    get_clock_offset: AnyFunction | None = None
+    get_rate_limit_used: AnyFunction | None = None
     close: AnyFunction | None = None
     callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_candle_data")] = Field(
         default_factory=dict

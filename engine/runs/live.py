@@ -7,13 +7,21 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 from uuid import uuid4
 
 from engine.core.lifecycle import BarClose
+from engine.core.pricing import pnl
 from engine.core.validation import Prices
 from engine.domain.bars import interval_ms
-from engine.domain.changes import InstanceRecord, InstanceSaved, RunState
+from engine.domain.changes import (
+    Change,
+    InstanceRecord,
+    InstanceSaved,
+    RunState,
+    Settled,
+    Telemetry,
+)
 from engine.domain.events import DataStatus, Performance
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import StrategySchema
@@ -32,6 +40,10 @@ from engine.services.journal import RunJournal
 from engine.services.market import Market
 from engine.services.risk import RiskGate
 from engine.services.series import BarSeries
+
+_SETTLED_EVERY: Final = 30 * MINUTE
+"""While something is held, how far it was watched is kept this often: a process that takes over
+loads bars from there on, and settling some of them again changes nothing."""
 
 _log = logging.getLogger("signaldeck.live")
 
@@ -56,10 +68,13 @@ class LiveExecution:
         record: how the run is kept in the store; its status is kept up to date.
         instants: which whole minutes are decision instants.
         resumed: what an earlier process left behind; None starts flat and now.
+        seen_until: the last minute at which that process was there, ms UTC; None if unknown.
 
     Attributes:
         stale: the newest bar is late.
-        missed_decisions: minutes at which nothing was decided because a tick took too long.
+        last_price: market price at the newest bar, None before the first.
+        missed_decisions: minutes at which nothing was decided because a tick took too long, or
+            because no process was there.
     """
 
     def __init__(
@@ -76,6 +91,7 @@ class LiveExecution:
         record: InstanceRecord,
         instants: Callable[[int], bool] = every_minute,
         resumed: RunState | None = None,
+        seen_until: int | None = None,
     ) -> None:
         self.key = key
         self.settings = settings
@@ -84,10 +100,12 @@ class LiveExecution:
         self.session: Session | None = None
         self.stopped = False
         self.stale = False
+        self.last_price: float | None = None
         self.missed_decisions = 0
         self.settled_until: int | None = None
         self.record = record
         self._resumed = resumed
+        self._seen_until = seen_until
         self._saved = resumed is not None
         self._commands: list[tuple[str, asyncio.Future[str]]] = []
         self._nap: asyncio.Task[None] | None = None
@@ -102,6 +120,7 @@ class LiveExecution:
         self._gap = interval_ms(strategy.interval)
         self._at_vwap = settings.fill_price == "vwap"
         self._previous_tick: float | None = None
+        self._kept_until = 0
 
     def stop(self) -> None:
         """No new signals; a scheduled one is cancelled, an open position is watched to its end."""
@@ -164,7 +183,7 @@ class LiveExecution:
             when = self._clock.now() // MINUTE * MINUTE
             self.settled_until = when
             if self._resumed is not None:
-                self._restore(session, self._resumed)
+                self._restore(session, self._resumed, when)
             last = when - MINUTE
             while True:
                 await self._instant(session, when, extra=when == last)
@@ -203,6 +222,7 @@ class LiveExecution:
         if not newest:
             return
         bar = series.bar(newest - 1, market_is_vwap=self._at_vwap)
+        self.last_price = bar.market
         if await self._obey(session, bar._replace(at=when)) or extra:
             if self.stopped:
                 await session.cancel_now(bar._replace(at=when), CancelReason.STOPPED)
@@ -230,7 +250,23 @@ class LiveExecution:
             session.report(error, "tick", when)
             for _, future in self._take_commands():
                 future.set_exception(error)
+        await self._record(session, when)
         self._measure(started)
+
+    async def _record(self, session: Session, when: int) -> None:
+        """Keep what no transition carries: errors, where the run stands, how far it has settled."""
+        assert session.notes is not None
+        held, until = session.held, self.settled_until
+        more: list[Change] = []
+        if held is not None and until is not None and until - self._kept_until >= _SETTLED_EVERY:
+            more.append(Settled(self.key, until))
+        if await session.notes.keep(self._store, more) and more and until is not None:
+            self._kept_until = until
+        price, profit = self.last_price, None
+        if price is not None and isinstance(held, OpenPosition):
+            row = held.row
+            profit = pnl(row.position, row.price_open, price, self.settings).pnl_percentage
+        self._store.telemetry([Telemetry(self.key, when, price, profit, self._clock.now())])
 
     async def _settle(self, session: Session, series: BarSeries, when: int) -> int:
         """Feed what closed since the last settled instant; how many bars have closed by now."""
@@ -268,7 +304,7 @@ class LiveExecution:
         commands, self._commands = self._commands, []
         return [(command, future) for command, future in commands if not future.done()]
 
-    def _restore(self, session: Session, left: RunState) -> None:
+    def _restore(self, session: Session, left: RunState, when: int) -> None:
         session.held, session.last_attempt = left.held, left.last_attempt
         session.journal.trades.extend(left.trades)
         session.journal.cancelled.extend(left.cancelled)
@@ -277,6 +313,9 @@ class LiveExecution:
             began = row.scheduled_at if row.is_scheduled else row.pending_at
             # Settling bars again changes nothing; leaving one out could miss an exit.
             self.settled_until = began if left.settled_until is None else left.settled_until
+            self._kept_until = self.settled_until
+        if self._seen_until is not None and not self.stopped:
+            self.missed_decisions = max(0, (when - self._seen_until) // MINUTE - 1)
 
     async def _finish(self, session: Session) -> None:
         self.record = replace(self.record, status="done")

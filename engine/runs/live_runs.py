@@ -21,15 +21,8 @@ from engine.domain.events import Partial, RiskRejection
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import ExchangeSchema, RiskSchema, StrategySchema
 from engine.domain.settings import Settings
-from engine.domain.signals import (
-    Cancelled,
-    Closed,
-    Mode,
-    Opened,
-    OpenPosition,
-    RunKey,
-    Scheduled,
-)
+from engine.domain.signals import Mode, OpenPosition, RunKey
+from engine.runs.exchange_watch import ExchangeWatch
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution, every_minute
 from engine.services.bus import Bus
@@ -80,6 +73,15 @@ class Recovered:
     state: StoredState
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What an earlier process left of a run, until its next session takes it over."""
+
+    state: RunState
+    record: InstanceRecord
+    seen_until: int | None
+
+
 class LiveRuns:
     """Makes, restores and commands live runs.
 
@@ -98,8 +100,10 @@ class LiveRuns:
         self._store = store
         self._instances = instances
         self._markets: dict[tuple[object, ...], Market] = {}
+        self._watches: dict[str, ExchangeWatch] = {}
         self._live_risk: RiskGate | None = None
         self._sessions: dict[RunKey, int] = {}
+        self._left: dict[RunKey, _Left] = {}
         self.instants: Callable[[int], bool] = every_minute
 
     def instance(self, symbol: str, strategy_name: str, exchange_name: str) -> Instance:
@@ -118,7 +122,10 @@ class LiveRuns:
         return found
 
     async def close(self) -> None:
-        """End the polls of all markets."""
+        """End the polls of all markets and the watches of all exchanges."""
+        for watch in self._watches.values():
+            await watch.close()
+        self._watches.clear()
         for market in self._markets.values():
             await market.close()
 
@@ -162,11 +169,14 @@ class LiveRuns:
         restored: list[Instance] = []
         problems = [f"{item.table}: {item.error}" for item in state.quarantined]
         for key, left in state.runs.items():
-            if key.mode is not Mode.LIVE or left.instance is None:
+            if key.mode is not Mode.LIVE or (left.instance is None and left.held is None):
                 continue
-            self._sessions[key] = left.instance.session
+            seen = state.telemetry.get(key)
+            record = left.instance or self._without_record(key, state)
+            kept = _Left(left, record, seen.when if seen else None)
+            self._sessions[key] = record.session
             try:
-                restored.append(self._restored(key, left, left.instance))
+                restored.append(self._restored(key, kept))
             except EngineError as error:
                 problems.append(f"{key}: {error}")
         for entry in state.undelivered:
@@ -177,6 +187,10 @@ class LiveRuns:
 
     def _maker(self, key: RunKey) -> Callable[[], LiveExecution]:
         def make() -> LiveExecution:
+            if (kept := self._left.get(key)) is not None:
+                execution = self._taken_over(key, kept)
+                del self._left[key]
+                return execution
             strategy = self._home.strategy(key.strategy_name, "Live")
             exchange = self._home.exchanges.get(key.exchange_name, "Live")
             left = self._instances[key].execution
@@ -218,45 +232,71 @@ class LiveRuns:
         note = CommandNoted(self._home.clock.now(), origin, command, str(instance.key), result)
         await self._store.commit([note])
 
-    def _restored(self, key: RunKey, left: RunState, record: InstanceRecord) -> Instance:
+    def _restored(self, key: RunKey, left: _Left) -> Instance:
+        """Bring a run back as it was; its start takes over what was left."""
+        strategy = self._home.strategies.find(key.strategy_name)
+        file = self._file_of(key.strategy_name)
+        instance = Instance(key, self._home.bus, self._maker(key), blocking_sink=False)
+        if strategy is None:
+            instance.flags = ("strategy missing",)
+        elif left.state.instance is None:
+            instance.flags = ("settings lost",)
+        elif file is not None and file.sha256 != left.record.strategy_hash:
+            instance.flags = ("strategy changed",)
+        self._instances[key] = instance
+        held = left.state.held
+        if isinstance(held, OpenPosition):
+            self._live_gate().book.reserve(left.record.risk_names, key, held)
+        if left.record.status not in ("running", "stopping") and held is None:
+            instance.restore(left.record.status, left.record.error)
+            return instance
+        self._left[key] = left
+        try:
+            instance.start()
+        except EngineError as error:
+            instance.flags = ("exchange missing",)
+            instance.restore("failed", str(error))
+            raise
+        if left.record.status != "running" or strategy is None or left.state.instance is None:
+            instance.stop()
+        return instance
+
+    def _without_record(self, key: RunKey, state: StoredState) -> InstanceRecord:
+        """For something held whose run's own row could not be read: it is watched to its end."""
+        return InstanceRecord(
+            status="running",
+            settings=self._home.settings.model_dump(),
+            risk_names=tuple(name for name, holder in state.reservations if holder == key),
+            strategy_file="",
+            strategy_hash="",
+            session=1,
+            started_at=self._home.clock.now(),
+        )
+
+    def _taken_over(self, key: RunKey, left: _Left) -> LiveExecution:
+        record = left.record
         exchange = self._home.exchanges.get(key.exchange_name, "recovery")
         strategy = self._home.strategies.find(key.strategy_name)
-        flags: list[str] = []
         if strategy is None:
-            flags.append("strategy missing")
             strategy = StrategySchema(
                 strategy_name=key.strategy_name, interval="1m", get_signal=_no_signal,
                 risk_list=record.risk_names,
             )  # fmt: skip
-        elif (file := self._file_of(key.strategy_name)) and file.sha256 != record.strategy_hash:
-            flags.append("strategy changed")
         settings = Settings.model_validate(record.settings)
-        schema = strategy
-
-        def resume() -> LiveExecution:
-            return self._live_execution(key, schema, exchange, settings, record, left)
-
-        instance = Instance(key, self._home.bus, self._maker(key), blocking_sink=False)
-        self._instances[key] = instance
-        instance.flags = tuple(flags)
-        ended = record.status not in ("running", "stopping") and left.held is None
-        if isinstance(left.held, OpenPosition):
-            self._live_gate().book.reserve(record.risk_names, key, left.held)
-        if ended:
-            instance.restore(record.status, record.error)
-        else:
-            instance.start(make=resume)
-            if record.status != "running" or "strategy missing" in flags:
-                instance.stop()
-        return instance
+        return self._live_execution(
+            key, strategy, exchange, settings, record, left.state, left.seen_until
+        )
 
     def _replay(self, entry: NumberedEvent) -> None:
         event = entry.event
-        if not isinstance(event, RiskRejection | ErrorNote):
-            event = replace(event, replayed=True)
-        if isinstance(event, Partial):
+        if isinstance(event, ErrorNote):
+            return  # never to be delivered
+        event = replace(event, replayed=True)
+        if isinstance(event, RiskRejection):
+            self._home.bus.publish("risk", event)
+        elif isinstance(event, Partial):
             self._home.bus.publish(f"partial_{event.side}", event)
-        elif isinstance(event, Scheduled | Opened | Closed | Cancelled):
+        else:
             self._home.bus.publish_result("signal_live", event)
             self._home.bus.publish_result("signal", event)
         self._store.delivered([entry.number])
@@ -269,6 +309,7 @@ class LiveRuns:
         settings: Settings,
         record: InstanceRecord,
         resumed: RunState | None,
+        seen_until: int | None = None,
     ) -> LiveExecution:
         return LiveExecution(
             key=key,
@@ -282,6 +323,7 @@ class LiveRuns:
             record=record,
             instants=self.instants,
             resumed=resumed,
+            seen_until=seen_until,
         )
 
     def _live_gate(self) -> RiskGate:
@@ -319,6 +361,10 @@ class LiveRuns:
         if market is None:
             market = Market(exchange, settings, self._home.clock, failed=self._home.callback_failed)
             self._markets[key] = market
+        measured = exchange.get_clock_offset or exchange.get_rate_limit_used
+        if measured is not None and exchange.name not in self._watches:
+            watch = ExchangeWatch(exchange, self._home.clock, self._home.bus)
+            self._watches[exchange.name] = watch
         return market
 
 

@@ -45,6 +45,7 @@ from engine.domain.signals import (
     SignalRow,
     TickResult,
 )
+from engine.runs.error_notes import ErrorNotes
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
 from engine.services.context import ExecutionContext, MarketWindow, Scope, execution
@@ -105,6 +106,7 @@ class Session:
         self._stopped = stopped
         loop = asyncio.get_running_loop()
         self._scope = Scope(key, market, loop)
+        self.notes = ErrorNotes(key) if store is not None else None
         self._topic = "signal_backtest" if key.mode is Mode.BACKTEST else "signal_live"
         self._backtest = key.mode is Mode.BACKTEST
         limit = settings.max_signal_generation_seconds
@@ -224,6 +226,8 @@ class Session:
             frame_name=key.frame_name,
         )  # fmt: skip
         self.journal.note_error(str(event))
+        if self.notes is not None:
+            self.notes.add(when or 0, stage, str(event))
         _log.info("%s: %s failed: %s", key, stage, event)
         if when is None:
             self._bus.publish("error", event)
@@ -287,8 +291,9 @@ class Session:
             return
         verdict = await self._ask_risk(row, entry.price, bar.at, position)
         if not verdict:
-            await self._cancel(held, bar, CancelReason.RISK)
-            await self._tell_refusal(verdict, bar.at)
+            rejections = self._rejections(verdict)
+            numbers = await self._cancel(held, bar, CancelReason.RISK, rejections)
+            await self._tell_refusal(verdict, bar.at, numbers)
             return
         if entry.stop is None:
             await self._open(position, bar.at, [])
@@ -319,14 +324,24 @@ class Session:
         self.held = None
         await self._announce_closed(result, numbers)
 
-    async def _cancel(self, held: ScheduledSignal, bar: BarClose, reason: CancelReason) -> None:
+    async def _cancel(
+        self,
+        held: ScheduledSignal,
+        bar: BarClose,
+        reason: CancelReason,
+        more: Sequence[Change] = (),
+    ) -> tuple[int, ...]:
+        """Cancel, together with ``more``; the journal numbers of that."""
         result = Cancelled(self.key, bar.at, bar.market, held.row, reason, bar.at)
-        numbers = await self._durably([HeldChanged(self.key, None), Journaled(self.key, result)])
+        numbers = await self._durably(
+            [HeldChanged(self.key, None), Journaled(self.key, result), *more]
+        )
         self.held = None
         self.journal.cancelled.append(result)
         with execution(self._context(bar.at)):
             await self._call("on_cancel", bar.at, held.row, bar.market)
-        await self._announce(result, numbers)
+        await self._announce(result, numbers[:1])
+        return numbers[1:]
 
     async def _progress(self, held: OpenPosition, bar: BarClose, made: Progress) -> None:
         row = held.row
@@ -367,15 +382,19 @@ class Session:
         self, verdict: Verdict, when: int, market: float, attempt: list[Change]
     ) -> None:
         """A signal came to nothing: the attempt is kept, and nobody hears of it before that."""
-        await self._durably(attempt)
+        numbers = await self._durably([*attempt, *self._rejections(verdict)])
         if not verdict:
-            await self._tell_refusal(verdict, when)
+            await self._tell_refusal(verdict, when, numbers)
         await self._tick(Idle(self.key, when, market), "on_idle")
 
-    async def _tell_refusal(self, verdict: Verdict, when: int) -> None:
+    def _rejections(self, verdict: Verdict) -> list[Change]:
+        return [Journaled(self.key, refusal.event) for refusal in verdict.refusals]
+
+    async def _tell_refusal(self, verdict: Verdict, when: int, numbers: tuple[int, ...]) -> None:
         self.journal.rejections += 1
         with execution(self._context(when)):
             await self._risk.tell(verdict)
+        self._delivered(numbers)
 
     def _release(self) -> None:
         if self._risk_names:

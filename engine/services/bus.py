@@ -27,7 +27,7 @@ TOPICS: Final = (
     "signal", "signal_live", "signal_backtest", "error", "exit", "done_live", "done_backtest",
     "done_walker", "progress_backtest", "progress_walker", "progress_optimizer", "performance",
     "walker", "walker_complete", "validation", "partial_profit", "partial_loss", "risk",
-    "instance", "data",
+    "instance", "data", "exchange",
 )  # fmt: skip
 
 DEFAULT_QUEUE: Final = 10_000

@@ -142,6 +142,16 @@ class CachedExchange:
         """The exchange's history."""
         return self.inner.history()
 
+    async def clock_offset(self) -> int | None:
+        """As the exchange measures it; None where it cannot."""
+        ask: Any = getattr(self.inner, "clock_offset", None)
+        return None if ask is None else await ask()
+
+    def rate_limit_used(self) -> float | None:
+        """As the exchange counts it; None where it cannot."""
+        ask: Any = getattr(self.inner, "rate_limit_used", None)
+        return None if ask is None else ask()
+
     async def close(self) -> None:
         """Store what is not stored yet, then close the exchange."""
         try:

@@ -141,6 +141,7 @@ async def _state(connection: aiosqlite.Connection, decoder: Decoder) -> StoredSt
         "finished", await rows(newest("finished", FINISHED_KEPT)), codec.decode_finished
     )
     meta = decoder.values("meta", await rows(every("meta")), codec.decode_meta)
+    telemetry = decoder.values("telemetry", await rows(every("telemetry")), codec.decode_telemetry)
     return StoredState(
         runs=runs,
         reservations=dict(reservations),
@@ -149,6 +150,7 @@ async def _state(connection: aiosqlite.Connection, decoder: Decoder) -> StoredSt
         finished=tuple(finished),
         meta=dict(meta),
         quarantined=tuple(bad.found for bad in decoder.bad.values()),
+        telemetry={row.key: row for row in telemetry},
     )
 
 

@@ -54,6 +54,7 @@ class MemoryStore:
             recent=tuple(self._recent),
             finished=tuple(self._finished.values()),
             meta=dict(self._meta),
+            telemetry=dict(self._telemetry),
         )
 
     async def commit(self, changes: Sequence[Change]) -> tuple[int, ...]:
