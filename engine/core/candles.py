@@ -106,13 +106,9 @@ def fill(columns: Columns, source: Source, step: int, max_gap_minutes: int) -> F
     n = len(stamps)
     if n == 0 or int(stamps[-1]) - int(stamps[0]) == (n - 1) * step:
         return Filled(columns, np.ones(n, dtype=np.bool_))
-    jumps = np.diff(stamps)
-    widest = int(np.argmax(jumps))
-    missing = int(jumps[widest]) - step
-    if missing > max_gap_minutes * MINUTE:
-        raise gap_error(
-            source, int(stamps[widest]) + step, int(stamps[widest + 1]), max_gap_minutes
-        )
+    hole = long_hole(stamps, step, max_gap_minutes)
+    if hole is not None:
+        raise gap_error(source, *hole, max_gap_minutes)
     grid: Ints = np.arange(stamps[0], stamps[-1] + step, step, dtype=np.int64)
     at = (stamps - stamps[0]) // step
     real = np.zeros(len(grid), dtype=np.bool_)
@@ -126,6 +122,27 @@ def fill(columns: Columns, source: Source, step: int, max_gap_minutes: int) -> F
     )
     volume = np.where(real, columns.volume[last], 0.0)
     return Filled(Columns(grid, o, h, low, closes, volume), real)
+
+
+def long_hole(stamps: Ints, step: int, max_gap_minutes: int) -> tuple[int, int] | None:
+    """Start and end (ms UTC) of the longest hole in sorted open times; None if it may be filled."""
+    if len(stamps) < 2:
+        return None
+    jumps = np.diff(stamps)
+    widest = int(np.argmax(jumps))
+    if int(jumps[widest]) - step <= max_gap_minutes * MINUTE:
+        return None
+    return int(stamps[widest]) + step, int(stamps[widest + 1])
+
+
+def hole_error(source: Source, start: int, end: int, max_gap_minutes: int) -> DataGapError:
+    """What a live run says of a hole from ``start`` to ``end`` (ms UTC) that it met."""
+    return DataGapError(
+        f"{source}: no candles from {minute_text(start)} to {minute_text(end)}, "
+        f"{(end - start) // MINUTE} minutes (max_gap_minutes = {max_gap_minutes}): the runs go on "
+        "as if the price had stood still, and what ended in the hole was settled at the last "
+        "price before it; a backtest over it is refused unless max_gap_minutes is raised"
+    )
 
 
 def gap_error(source: Source, start: int, end: int, max_gap_minutes: int) -> DataGapError:

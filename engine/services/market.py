@@ -9,13 +9,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 import numpy as np
 
-from engine.core.candles import Filled, Source, cleaned, fill, resampled, to_columns
+from engine.core.candles import (
+    Filled,
+    Source,
+    cleaned,
+    fill,
+    hole_error,
+    long_hole,
+    resampled,
+    to_columns,
+)
 from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, concat, interval_ms, select
 from engine.domain.errors import (
     CandleDataError,
@@ -28,14 +37,12 @@ from engine.domain.ports import CandleRows, Clock
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, minute_text
+from engine.services.feed import WARM_UP_MINUTES, LiveFeed
 from engine.services.isolation import user_error
 from engine.services.series import BarSeries
 
 PAGE: Final = 1000
 """Candles asked for in one exchange call."""
-
-WARM_UP_MINUTES: Final = 1440
-"""History loaded before a run's first instant; more is loaded when a strategy asks for it."""
 
 MARKET_SETTINGS: Final = (
     "avg_price_candles_count", "max_gap_minutes", "get_candles_retry_count",
@@ -44,7 +51,16 @@ MARKET_SETTINGS: Final = (
 )  # fmt: skip
 """The settings a market depends on; runs that differ in these cannot share one."""
 
-_POLL_FIRST, _POLL_LAST = 250, 2000
+_ANY_HOLE: Final = 10**9
+
+_WATCHED: Final = 30
+"""Newest bars among which filled ones are asked for again: whether a real one came after all."""
+
+_CAME_LATE: Final = (
+    "%s: the bar of %s came after its minute had been filled because a newer one was there first: "
+    "it is ignored, trades stay as they were settled; a backtest of these bars may differ"
+)
+
 _log = logging.getLogger("signaldeck.market")
 
 
@@ -66,6 +82,11 @@ class Market:
         horizon: load up to this instant at once when history is needed (a backtest's end); 0 is
             live: no further than what is asked for, and what is late is asked for again.
         failed: told of callbacks that fail.
+        holed: live: told of holes longer than ``max_gap_minutes``, which end nothing.
+        clock_offset: live: answers the exchange's clock minus ours in ms, None if unknown.
+
+    Attributes:
+        feed: the newest minutes, for live runs.
     """
 
     def __init__(
@@ -75,6 +96,8 @@ class Market:
         clock: Clock,
         horizon: int = 0,
         failed: Callable[[Exception, Source], None] | None = None,
+        holed: Callable[[Exception, Source], None] | None = None,
+        clock_offset: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
         self.schema = schema
         self.settings = settings
@@ -83,9 +106,10 @@ class Market:
         self._live = horizon == 0
         self._series: dict[tuple[str, str], BarSeries] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-        self._polls: dict[str, asyncio.Task[bool]] = {}
         self._resampled: set[str] = set()
         self._failed = failed or _log_failure
+        self._holed = holed or _log_failure
+        self.feed = LiveFeed(self, clock, settings.avg_price_candles_count, clock_offset)
 
     # -- windows ---------------------------------------------------------------------------
 
@@ -113,7 +137,7 @@ class Market:
         if found is not None:
             return found
         if self._live:
-            await self.advance(symbol, when)  # other symbols' bars are waited for as well
+            await self.feed.advance(symbol, when)  # other symbols' bars are waited for as well
         # One bar alone cannot tell an exchange that ignores the interval from one that serves it.
         least = limit if self._serves_surely(interval) else max(limit, 3)
         since = (when // step - least) * step
@@ -179,6 +203,10 @@ class Market:
             raise NoDataError(f"exchange {self.schema.name!r} has no candles for {symbol!r}")
         return series
 
+    def known(self, symbol: str) -> BarSeries | None:
+        """The symbol's 1m series; None while nothing was ever loaded."""
+        return self._series.get((symbol, "1m"))
+
     def newest_close(self, symbol: str) -> int | None:
         """The instant at which the newest known minute closed; None while there is none."""
         series = self._series.get((symbol, "1m"))
@@ -213,63 +241,12 @@ class Market:
         return series.size > before
 
     async def advance(self, symbol: str, when: int, since: int | None = None) -> bool:
-        """Live: wait until the bar closing at ``when`` is here, or the next minute begins.
-
-        However many runs wait for one symbol, the exchange is asked once.
-
-        Args:
-            symbol: what to watch.
-            when: the instant, ms UTC.
-            since: bars that open from here on are needed as well (a run that was away).
-
-        Returns:
-            True when the bar arrived in time.
-        """
-        if since is not None:
-            series = self._series.get((symbol, "1m"))
-            since -= self.settings.avg_price_candles_count * MINUTE
-            if series is None or (since < series.first and not series.at_start):
-                await self.ensure(symbol, min(since, when - WARM_UP_MINUTES * MINUTE), when)
-        while True:
-            series = self._series.get((symbol, "1m"))
-            if series is not None and series.size and series.end >= when:
-                return True
-            task = self._polls.get(symbol)
-            ours = task is None or task.done()
-            if task is None or ours:
-                task = asyncio.get_running_loop().create_task(self._poll(symbol, when))
-                self._polls[symbol] = task
-            with self._clock.waiting():
-                await asyncio.shield(task)
-            # A poll that was under way may have been for an earlier minute.
-            if ours or self._clock.now() >= when + MINUTE:
-                return self.minutes(symbol).end >= when
+        """Live: wait for the bar closing at ``when``; see `LiveFeed.advance`."""
+        return bool(await self.feed.advance(symbol, when, since))
 
     async def close(self) -> None:
         """End polls that are under way."""
-        tasks = [task for task in self._polls.values() if not task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _poll(self, symbol: str, when: int) -> bool:
-        pause = _POLL_FIRST
-        with self._clock.working():
-            while True:
-                series = self._series.get((symbol, "1m"))
-                if series is None:
-                    since = when - WARM_UP_MINUTES * MINUTE
-                    series = await self.ensure(symbol, since, when)
-                elif series.end < when:
-                    series.loaded_until = min(series.loaded_until, series.end)
-                    await self.extend(symbol, when)
-                if series.end >= when:
-                    return True
-                now = self._clock.now()
-                if now >= when + MINUTE:
-                    return False
-                await self._clock.sleep_until(min(when + MINUTE, now + pause))
-                pause = min(_POLL_LAST, pause * 2)
+        await self.feed.close()
 
     async def _ensure(self, symbol: str, interval: str, since: int, until: int) -> BarSeries:
         source = Source(self.schema.name, symbol, interval)
@@ -301,7 +278,7 @@ class Market:
         window = self.settings.avg_price_candles_count if source.interval == "1m" else 0
         series = BarSeries(step, until, window)
         clean = cleaned(columns, source, step, self.settings)
-        series.append(fill(clean, source, step, self.settings.max_gap_minutes))
+        series.append(self._filled(clean, source, step))
         if series.first > since:
             await self._look_behind(series, source)
         return series
@@ -342,7 +319,7 @@ class Market:
 
     def _prepend(self, series: BarSeries, source: Source, clean: Columns) -> None:
         joined = concat([clean, select(series.columns, slice(0, 1))])
-        filled = fill(joined, source, series.step, self.settings.max_gap_minutes)
+        filled = self._filled(joined, source, series.step)
         series.prepend(Filled(select(filled.columns, slice(0, -1)), filled.real[:-1]))
 
     async def _forward(self, series: BarSeries, source: Source, until: int) -> None:
@@ -351,7 +328,10 @@ class Market:
         if until <= start:
             series.loaded_until = max(series.loaded_until, until)
             return
-        columns = await self._fetch(source, start, until)
+        since = series.oldest_hole(_WATCHED) if self._live else start
+        columns = await self._fetch(source, since, until)
+        if since < start:
+            columns = self._newer(columns, source, series)
         if len(columns.timestamp):
             before = series.closes_before(60)
             clean = cleaned(columns, source, series.step, self.settings, before)
@@ -362,13 +342,32 @@ class Market:
 
     def _append_filled(self, series: BarSeries, source: Source, clean: Columns) -> None:
         if int(clean.timestamp[0]) == series.end:
-            series.append(fill(clean, source, series.step, self.settings.max_gap_minutes))
+            series.append(self._filled(clean, source, series.step))
             return
         # The newest known bar goes in front, so that a hole between it and the new rows is seen.
         last = series.size - 1
         joined = concat([select(series.columns, slice(last, last + 1)), clean])
-        filled = fill(joined, source, series.step, self.settings.max_gap_minutes)
+        filled = self._filled(joined, source, series.step)
         series.append(Filled(select(filled.columns, slice(1, None)), filled.real[1:]))
+
+    def _filled(self, clean: Columns, source: Source, step: int) -> Filled:
+        limit = self.settings.max_gap_minutes
+        hole = long_hole(clean.timestamp, step, limit) if self._live else None
+        if hole is None:
+            return fill(clean, source, step, limit)
+        # A live run that refused to go on would leave its position unwatched for good.
+        error = hole_error(source, *hole, limit)
+        if source.interval == "1m":
+            self._holed(error, source)
+        else:
+            _log.warning("%s", error)
+        return fill(clean, source, step, _ANY_HOLE)
+
+    def _newer(self, columns: Columns, source: Source, series: BarSeries) -> Columns:
+        """The rows that follow the newest bar; of real ones for filled bars it is told once."""
+        for stamp in series.came_late(columns.timestamp):
+            _log.warning(_CAME_LATE, source, minute_text(stamp))
+        return select(columns, columns.timestamp >= series.end)
 
     async def _fetch(self, source: Source, since: int, until: int) -> Columns:
         """Raw rows that open in ``[since, until)``, page by page, oldest page first."""
@@ -496,4 +495,4 @@ class Market:
 
 
 def _log_failure(error: Exception, source: Source) -> None:
-    _log.warning("%s: on_candle_data failed", source, exc_info=error)
+    _log.warning("%s: %s: %s", source, type(error).__name__, error, exc_info=error)

@@ -10,7 +10,7 @@ from engine.core.candles import Filled
 from engine.core.exits import PriceColumns
 from engine.core.lifecycle import BarClose
 from engine.core.pricing import vwap_last, vwap_series
-from engine.domain.bars import Bools, Candles, Columns, Floats, concat, select
+from engine.domain.bars import Bools, Candles, Columns, Floats, Ints, concat, select
 
 _FEW = 3
 """Up to so many new bars, plain floats are faster than arrays."""
@@ -29,7 +29,7 @@ class BarSeries:
     """
 
     __slots__ = (
-        "_buffers", "_capacity", "_window", "at_start", "base_first", "columns", "first",
+        "_buffers", "_capacity", "_late", "_window", "at_start", "base_first", "columns", "first",
         "loaded_until", "real", "size", "step", "vwap",
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ class BarSeries:
         self.base_first = 0
         self._window = vwap_window
         self._capacity = 0
+        self._late: set[int] = set()
         self._buffers = Candles.empty().columns()
         self.real: Bools = np.empty(0, dtype=np.bool_)
         self.columns = Candles.empty().columns()
@@ -91,6 +92,24 @@ class BarSeries:
     def closes_before(self, count: int) -> Floats:
         """Up to ``count`` newest closes."""
         return self.columns.close[max(0, self.size - count) : self.size]
+
+    def came_late(self, stamps: Ints) -> list[int]:
+        """Those open times (ms UTC) at which a filled bar stands; each is answered once only."""
+        found: list[int] = []
+        for stamp in stamps[stamps < self.end].tolist():
+            index, rest = divmod(stamp - self.first, self.step)
+            if not rest and index >= 0 and not self.real[index] and stamp not in self._late:
+                self._late.add(stamp)
+                found.append(stamp)
+        return found
+
+    def oldest_hole(self, newest: int) -> int:
+        """Open of the oldest filled one among the newest bars, ms UTC; `end` if there is none."""
+        start = max(0, self.size - newest)
+        real = self.real[start : self.size]
+        if real.all():
+            return self.end
+        return self.first + (start + int(real.argmin())) * self.step
 
     def append(self, filled: Filled) -> None:
         """Add bars that follow the newest one without a hole."""

@@ -116,7 +116,7 @@ async def test_a_hole_too_long_names_its_ends() -> None:
 
 async def test_a_hole_found_while_going_forward_is_judged_like_any_other() -> None:
     rows = [row(0), row(1), row(1500)]
-    market = MemoryExchange(rows, SimulatedClock(FAR)).market()
+    market = MemoryExchange(rows, SimulatedClock(FAR)).market(horizon=T0 + 2 * MINUTE)
     assert await ask(market, 2, 2) == rows[:2]
     with pytest.raises(DataGapError):
         await ask(market, 1501, 2)
