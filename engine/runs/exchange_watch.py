@@ -41,9 +41,24 @@ class ExchangeWatch:
         self._clock = clock
         self._bus = bus
         self._offset: int | None = None
+        self._known = schema.get_clock_offset is None
+        self._tried_at = 0
+        self._measuring = asyncio.Lock()
         self._task = asyncio.get_running_loop().create_task(
             self._run(), name=f"watch {schema.name}"
         )
+
+    async def offset(self) -> int | None:
+        """The exchange's clock minus ours in ms, measured now if it never was; None if unknown.
+
+        Whoever is about to take bars asks: an unmeasured clock that is behind shows a bar that is
+        still forming as if it had closed.
+        """
+        if not self._known:
+            async with self._measuring:
+                if not self._known and self._clock.now() - self._tried_at >= LOOK_EVERY:
+                    await self._measure()
+        return self._offset
 
     async def close(self) -> None:
         """End the watch."""
@@ -52,30 +67,35 @@ class ExchangeWatch:
 
     async def _run(self) -> None:
         with self._clock.working():
-            looks = 0
+            looks, due = 0, True
             while True:
-                if looks % MEASURE_EVERY == 0:
-                    await self._measure()
+                if due or looks % MEASURE_EVERY == 0:
+                    async with self._measuring:
+                        due = not await self._measure()  # a failure is made good at the next look
                 looks += 1
-                used = await self._asked(self._schema.get_rate_limit_used)
+                _, used = await self._ask(self._schema.get_rate_limit_used)
                 now = self._clock.now()
                 self._bus.publish(
                     "exchange", ExchangeStatus(self._schema.name, self._offset, used, now)
                 )
                 await self._clock.sleep_until(now + LOOK_EVERY)
 
-    async def _measure(self) -> None:
-        measured = await self._asked(self._schema.get_clock_offset)
+    async def _measure(self) -> bool:
+        self._tried_at = self._clock.now()
+        answered, measured = await self._ask(self._schema.get_clock_offset)
+        self._known = self._known or answered
         if measured is not None:
             self._offset = measured
+        return answered
 
-    async def _asked(self, ask: Callable[..., Any] | None) -> Any:
+    async def _ask(self, ask: Callable[..., Any] | None) -> tuple[bool, Any]:
+        """Whether a function answered, and what."""
         if ask is None:
-            return None
+            return True, None
         try:
             answer = ask()
-            return await answer if inspect.isawaitable(answer) else answer
+            return True, await answer if inspect.isawaitable(answer) else answer
         except Exception as error:
             # Runs say themselves when the exchange fails; a later measurement serves as well.
             _log.info("exchange %s: %s", self._schema.name, error)
-            return None
+            return False, None

@@ -22,6 +22,7 @@ from engine.domain.changes import (
     Settled,
     Telemetry,
 )
+from engine.domain.errors import ExchangeError, RunError, RunStateError
 from engine.domain.events import DataStatus, Performance
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import StrategySchema
@@ -72,6 +73,7 @@ class LiveExecution:
 
     Attributes:
         stale: the newest bar is late.
+        filled: minutes without a bar that were settled at the price before them.
         last_price: market price at the newest bar, None before the first.
         missed_decisions: minutes at which nothing was decided because a tick took too long, or
             because no process was there.
@@ -100,6 +102,7 @@ class LiveExecution:
         self.session: Session | None = None
         self.stopped = False
         self.stale = False
+        self.filled = 0
         self.last_price: float | None = None
         self.missed_decisions = 0
         self.settled_until: int | None = None
@@ -109,7 +112,9 @@ class LiveExecution:
         self._saved = resumed is not None
         self._commands: list[tuple[str, asyncio.Future[str]]] = []
         self._nap: asyncio.Task[None] | None = None
+        self._alarm: asyncio.Future[None] | None = None
         self._woken = False
+        self._obeyed_at: int | None = None
         self._ending = False
         self._strategy = strategy
         self._risk = risk
@@ -209,28 +214,23 @@ class LiveExecution:
         if not self._saved:
             await self._store.commit([InstanceSaved(self.key, self.record)])
             self._saved = True
-        if not extra:
-            assert self.settled_until is not None
-            try:
-                arrived = await self.market.advance(self.key.symbol, when, self.settled_until)
-            except Exception:
-                self._note_staleness(False, when)
-                raise
-            self._note_staleness(arrived, when)
-        series = self.market.minutes(self.key.symbol)
-        newest = await self._settle(session, series, when)
-        if not newest:
+        if not extra and not await self._arrival(session, when):
+            return
+        series = self.market.known(self.key.symbol)
+        newest = 0 if series is None else await self._settle(session, series, when)
+        if series is None or not newest:
+            await self._obey(session, when, None)
             return
         bar = series.bar(newest - 1, market_is_vwap=self._at_vwap)
         self.last_price = bar.market
-        if await self._obey(session, bar._replace(at=when)) or extra:
+        if await self._obey(session, when, bar._replace(at=when)) or extra:
             if self.stopped:
                 await session.cancel_now(bar._replace(at=when), CancelReason.STOPPED)
             return
         if self.stopped:
             await session.cancel_now(bar, CancelReason.STOPPED)
             return
-        if bar.at != when or session.held is not None:
+        if bar.at != when or self._obeyed_at == when or session.held is not None:
             return
         last = session.last_attempt
         due = last is None or when - last >= self._gap
@@ -241,6 +241,50 @@ class LiveExecution:
                 await session.cancel_now(bar, CancelReason.STOPPED)
         else:
             await session.idle(when, bar.market)
+
+    async def _arrival(self, session: Session, when: int) -> bool:
+        """Wait for the bar closing at ``when``; operators are obeyed meanwhile.
+
+        A failure is reported here: what had arrived before is settled all the same.
+
+        Returns:
+            False when the run is over.
+        """
+        loop = asyncio.get_running_loop()
+        while not (self.stopped and session.held is None):
+            alarm = self._alarm = loop.create_future()
+            if self._woken:
+                alarm.set_result(None)
+            try:
+                arrived = await self.market.feed.advance(
+                    self.key.symbol, when, self.settled_until, alarm
+                )
+            except Exception as error:
+                self._note_staleness(False, when)
+                self._report_silence(session, error, when)
+                return True
+            finally:
+                self._alarm = None
+            if arrived is not None:
+                self._note_staleness(arrived, when)
+                return True
+            self._woken = False
+            now = self._clock.now() // MINUTE * MINUTE
+            await self._instant(session, max(when, now), extra=True)
+        return False
+
+    def _report_silence(self, session: Session, error: Exception, when: int) -> None:
+        """The exchange failed: one event, however many runs have waited for the same bar."""
+        told = ExchangeError(
+            f"{error}; the next tick asks again and settles every bar that was missed"
+        )
+        told.__cause__ = error
+        key = self.key
+        event = RunError(
+            told, stage="exchange", mode=key.mode, symbol=key.symbol, when=when,
+            exchange_name=key.exchange_name,
+        )  # fmt: skip
+        session.tell(event, publish=self.market.feed.is_news(key.symbol, error))
 
     async def _instant(self, session: Session, when: int, *, extra: bool) -> None:
         started = time.perf_counter()
@@ -277,28 +321,49 @@ class LiveExecution:
             bar = series.bar(index, market_is_vwap=self._at_vwap)
             await session.settle(bar)
             self.settled_until = bar.at
+            self.filled += not series.real[index]
             index += 1
         return newest
 
-    async def _obey(self, session: Session, bar: BarClose) -> bool:
-        """Carry out the operator's commands at ``bar.at``; whether there were any."""
+    async def _obey(self, session: Session, when: int, bar: BarClose | None) -> bool:
+        """Carry out the operator's commands at ``when``; whether there were any.
+
+        Args:
+            session: the session.
+            when: the instant, ms UTC.
+            bar: the newest one, whose price is booked; None while none was ever seen.
+        """
         commands = self._take_commands()
         for command, future in commands:
-            held = session.held
+            self._obeyed_at = when
             try:
-                if command == "close" and isinstance(held, OpenPosition):
-                    await session.close_now(bar, CloseReason.OPERATOR)
-                    future.set_result(f"closed at {bar.market:g}")
-                elif command == "cancel" and isinstance(held, ScheduledSignal):
-                    await session.cancel_now(bar, CancelReason.OPERATOR)
-                    future.set_result(f"cancelled with the market at {bar.market:g}")
-                else:
-                    what = "no position is open" if command == "close" else "nothing is scheduled"
-                    future.set_result(f"nothing done: {what}")
+                result = await self._obeyed(session, command, bar)
             except Exception as error:
-                session.report(error, "tick", bar.at)
-                future.set_exception(error)
+                if not isinstance(error, RunStateError):
+                    session.report(error, "tick", when)
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if not future.done():  # who asked may have stopped waiting
+                    future.set_result(result)
         return bool(commands)
+
+    async def _obeyed(self, session: Session, command: str, bar: BarClose | None) -> str:
+        held = session.held
+        wanted = OpenPosition if command == "close" else ScheduledSignal
+        if not isinstance(held, wanted):
+            what = "no position is open" if command == "close" else "nothing is scheduled"
+            return f"nothing done: {what}"
+        if bar is None:
+            raise RunStateError(
+                f"{self.key}: no candle has been seen since the start, so there is no price to "
+                f"{command} at: try again when the exchange answers"
+            )
+        if command == "close":
+            await session.close_now(bar, CloseReason.OPERATOR)
+            return f"closed at {bar.market:g}"
+        await session.cancel_now(bar, CancelReason.OPERATOR)
+        return f"cancelled with the market at {bar.market:g}"
 
     def _take_commands(self) -> list[tuple[str, asyncio.Future[str]]]:
         commands, self._commands = self._commands, []
@@ -354,11 +419,14 @@ class LiveExecution:
         self._woken = True
         if self._nap is not None:
             self._nap.cancel()
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
 
     def _note_staleness(self, arrived: bool, when: int) -> None:
-        if arrived is self.stale:
-            self.stale = not arrived
-            key, newest = self.key, self.market.newest_close(self.key.symbol)
+        self.stale = not arrived
+        key = self.key
+        if self.market.feed.note(key.symbol, when, stale=self.stale):
+            newest = self.market.newest_close(key.symbol)
             self._bus.publish(
                 "data", DataStatus(key.exchange_name, key.symbol, self.stale, newest, when)
             )

@@ -22,6 +22,7 @@ from engine.domain.ports import Clock, Store
 from engine.domain.schemas import ExchangeSchema, RiskSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, OpenPosition, RunKey
+from engine.domain.time import MINUTE
 from engine.runs.exchange_watch import ExchangeWatch
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution, every_minute
@@ -356,16 +357,25 @@ class LiveRuns:
 
     def _live_market(self, exchange: ExchangeSchema, settings: Settings) -> Market:
         """The market that live runs with these settings share."""
+        watch = self._watches.get(exchange.name)
+        if watch is None and (exchange.get_clock_offset or exchange.get_rate_limit_used):
+            watch = ExchangeWatch(exchange, self._home.clock, self._home.bus)
+            self._watches[exchange.name] = watch
         key = (exchange.name, *(getattr(settings, name) for name in MARKET_SETTINGS))
         market = self._markets.get(key)
         if market is None:
-            market = Market(exchange, settings, self._home.clock, failed=self._home.callback_failed)
-            self._markets[key] = market
-        measured = exchange.get_clock_offset or exchange.get_rate_limit_used
-        if measured is not None and exchange.name not in self._watches:
-            watch = ExchangeWatch(exchange, self._home.clock, self._home.bus)
-            self._watches[exchange.name] = watch
+            market = self._markets[key] = Market(
+                exchange, settings, self._home.clock, failed=self._home.callback_failed,
+                holed=self._hole_met, clock_offset=None if watch is None else watch.offset,
+            )  # fmt: skip
         return market
+
+    def _hole_met(self, error: Exception, source: Source) -> None:
+        event = RunError(
+            error, stage="exchange", mode=Mode.LIVE, symbol=source.symbol,
+            exchange_name=source.exchange_name, when=self._home.clock.now() // MINUTE * MINUTE,
+        )  # fmt: skip
+        self._home.bus.publish("error", event)
 
 
 def _no_signal(symbol: str, when: object) -> None:

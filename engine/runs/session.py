@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 from engine.core import lifecycle
@@ -219,20 +220,20 @@ class Session:
 
     def report(self, error: Exception, stage: str, when: int | None) -> None:
         """Publish one failure as an ``error`` event; the run goes on."""
-        key = self.key
-        event = RunError(
-            error, stage=stage, mode=key.mode, symbol=key.symbol, when=when,
-            strategy_name=key.strategy_name, exchange_name=key.exchange_name,
-            frame_name=key.frame_name,
-        )  # fmt: skip
+        self.tell(RunError(
+            error, stage=stage, mode=self.key.mode, symbol=self.key.symbol, when=when,
+            strategy_name=self.key.strategy_name, exchange_name=self.key.exchange_name,
+            frame_name=self.key.frame_name,
+        ))  # fmt: skip
+
+    def tell(self, event: RunError, *, publish: bool = True) -> None:
+        """Note a failure, and publish it unless another run that met it already has."""
         self.journal.note_error(str(event))
         if self.notes is not None:
-            self.notes.add(when or 0, stage, str(event))
-        _log.info("%s: %s failed: %s", key, stage, event)
-        if when is None:
-            self._bus.publish("error", event)
-        else:
-            with execution(self._context(when)):
+            self.notes.add(event.when or 0, event.stage, str(event))
+        _log.info("%s: %s failed: %s", self.key, event.stage, event)
+        if publish:
+            with nullcontext() if event.when is None else execution(self._context(event.when)):
                 self._bus.publish("error", event)
 
     def report_user(self, raised: BaseException, stage: str, when: int) -> None:

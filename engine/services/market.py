@@ -154,7 +154,8 @@ class Market:
                 _log.info("%s: %s is resampled from 1m (%s)", self.schema.name, interval, reason)
                 self._resampled.add(interval)
                 self._series.pop((symbol, interval), None)
-        await self._deep_enough(symbol, "1m", since, when, limit * step // MINUTE)
+        end = min((await self._ensure(symbol, "1m", since, when)).end, when)
+        await self._ensure(symbol, "1m", end // step * step - limit * step, end)  # if bars are late
         self._resample(symbol, interval, step)
         return self._cut(symbol, interval, when, limit)
 

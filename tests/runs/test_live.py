@@ -100,8 +100,9 @@ async def test_an_outage_is_errors_and_then_everything_is_settled() -> None:
         made.instance().start()
         await made.until(9)
         assert made.actions() == [("opened", 0)]
-        assert {error.stage for error in made.heard["error"]} == {"tick"}
+        assert {error.stage for error in made.heard["error"]} == {"exchange"}
         assert all("no route to host" in error for error in made.errors())
+        assert [minute_of(error.when) for error in made.heard["error"]] == [*range(3, 10)]
         assert made.instance().status == "running"
         await made.until(11)
         # The bar that reached the target closed at minute 4, in the middle of the outage.

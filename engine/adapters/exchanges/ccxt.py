@@ -316,12 +316,13 @@ class CcxtExchange:
         most = int(client.feature_value(name, "fetchOHLCV", "limit") or _PAGE)
         pages: list[Floats] = []
         cursor, missing = since, limit
-        while missing > 0 and cursor <= self._their_now():
+        while missing > 0 and cursor <= (asked_at := self._their_now()):
             size = min(missing, most)
             ask = partial(_page, client, name, interval, cursor, size)
             page = await self._ask(where, client, ask)
             if self._offset is not None:
-                page = page[page[:, 0] + step <= self._their_now()]
+                # As of asking: what closed while the answer was on its way is still forming in it.
+                page = page[page[:, 0] + step <= asked_at]
             if len(page):
                 pages.append(page[:missing])
                 missing -= len(page)
