@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.domain.outcome import BacktestStatistics
 from engine.domain.signals import Mode, RunKey, SignalRow
 
 
@@ -131,3 +132,74 @@ class ExchangeStatus:
     clock_offset: int | None
     rate_limit_used: float | None
     when: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalkerEvent:
+    """A walker has tested one more strategy; failed and skipped ones make no such event.
+
+    Attributes:
+        strategy_name: the strategy, with its parameters where the walker sweeps them.
+        stats: its statistics; ``metric_value`` is what it is ranked by, None when undefined.
+        best_strategy, best_metric: the best one so far.
+        strategies_tested: how many have been, this one included.
+    """
+
+    key: RunKey
+    walker_name: str
+    exchange_name: str
+    frame_name: str
+    symbol: str
+    strategy_name: str
+    stats: BacktestStatistics
+    metric_value: float | None
+    metric: str
+    best_metric: float | None
+    best_strategy: str | None
+    strategies_tested: int
+    total_strategies: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalkerProgress:
+    """How far a walker is, after each strategy; ``progress`` is 0 to 1 (times 100 for percent).
+
+    Attributes:
+        processed_strategies: tested, failed or skipped.
+        strategies_tested: of these, the ones that were tested.
+        current_strategy: the one that has just ended, however it did.
+        stats, metric_value: its statistics and metric, None unless it was tested.
+    """
+
+    key: RunKey
+    walker_name: str
+    exchange_name: str
+    frame_name: str
+    symbol: str
+    total_strategies: int
+    processed_strategies: int
+    progress: float
+    current_strategy: str
+    strategies_tested: int
+    metric: str
+    metric_value: float | None
+    best_strategy: str | None
+    best_metric: float | None
+    stats: BacktestStatistics | None
+
+
+@dataclass(frozen=True, slots=True)
+class WalkerComplete:
+    """A walker has ended, or was stopped; the best fields are None when no metric had a value."""
+
+    key: RunKey
+    walker_name: str
+    symbol: str
+    exchange_name: str
+    frame_name: str
+    metric: str
+    total_strategies: int
+    strategies_tested: int
+    best_strategy: str | None
+    best_metric: float | None
+    best_stats: BacktestStatistics | None

@@ -15,10 +15,16 @@ class Position(StrEnum):
 
 
 class Mode(StrEnum):
-    """Which clock drives a run."""
+    """What kind of run it is.
+
+    Strategies only ever run in a backtest or live; walkers and portfolios are runs made of
+    backtests.
+    """
 
     BACKTEST = "backtest"
     LIVE = "live"
+    WALKER = "walker"
+    PORTFOLIO = "portfolio"
 
 
 class Action(StrEnum):

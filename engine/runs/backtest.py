@@ -30,6 +30,7 @@ from engine.domain.signals import (
     ScheduledSignal,
 )
 from engine.domain.time import MINUTE, from_ms, minute_text
+from engine.runs.generation import Board
 from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
 from engine.services.isolation import user_error
@@ -54,6 +55,7 @@ class BacktestExecution:
         journal: trades, cancellations and counts so far.
         when: the simulated instant reached.
         processed: how many of the frame's instants have been passed.
+        board: integers another process reads, None in most runs; see `SignalSource`.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class BacktestExecution:
         self.stopped = False
         self.elapsed_seconds = 0.0
         self.session: Session | None = None
+        self.board: Board | None = None
         self._strategy = strategy
         self._risk = risk
         self._bus = bus
@@ -116,6 +119,7 @@ class BacktestExecution:
         )  # fmt: skip
         self.session = session
         self.journal = session.journal
+        session.source.board = self.board
         if len(self.frame):
             self._progress(0)
             await self._tell_timeframe(session)
@@ -266,6 +270,8 @@ class BacktestExecution:
                     break
                 bar = series.bar(at, market_is_vwap=self._at_vwap)
                 when = bar.at
+                if self.board is not None:
+                    self.board[1] = when
                 await session.settle(bar)
                 if self.stopped:
                     await session.cancel_now(bar, CancelReason.STOPPED)

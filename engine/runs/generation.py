@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
 from types import CoroutineType, coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from engine.domain.errors import StrategyTimeoutError
 from engine.domain.schemas import StrategySchema, is_async
@@ -32,6 +32,18 @@ PENDING: Final = object()
 """Returned by `Generator.ask` when the strategy is waiting for something."""
 
 
+class Board(Protocol):
+    """Two integers that another process may read: what is asked (0 for nothing), and when."""
+
+    def __setitem__(self, index: int, value: int, /) -> None:
+        """Write one of them."""
+        ...
+
+    def __getitem__(self, index: int, /) -> int:
+        """Read one of them."""
+        ...
+
+
 class SignalSource:
     """One run's strategy function.
 
@@ -39,6 +51,8 @@ class SignalSource:
         asked_at: the instant being asked about, or None; a watchdog in another thread reads it.
         asked_since: `time.monotonic()` of that question.
         calls: how many questions there were.
+        board: integers another process reads, None in most runs: what is asked, and when.
+        code: what the board's first integer is while the strategy is being asked.
     """
 
     def __init__(
@@ -51,6 +65,8 @@ class SignalSource:
     ) -> None:
         self.asked_at: int | None = None
         self.asked_since = 0.0
+        self.board: Board | None = None
+        self.code = 1
         form: CallForm = "async" if is_async(schema.get_signal) else "sync"
         self.calls = 0
         self._ask = schema.get_signal
@@ -91,6 +107,9 @@ class SignalSource:
             self._waiting = (self._in_thread(context), _NOT_STARTED, context)
             return PENDING
         self.asked_at = when
+        board = self.board
+        if board is not None:
+            board[1], board[0] = when, self.code
         token = current_execution.set(context)
         try:
             outcome: Any = self._ask(self._symbol, self._date(when))
@@ -108,6 +127,8 @@ class SignalSource:
         finally:
             current_execution.reset(token)
             self.asked_at = None
+            if board is not None:
+                board[0] = 0
         if outcome is not None and inspect.isawaitable(outcome):
             self._waiting = (_awaited(outcome), _NOT_STARTED, context)
             return PENDING
@@ -131,6 +152,9 @@ class SignalSource:
         waiting, first, context = self._waiting
         self._waiting = None
         self.asked_at = context.when
+        board = self.board
+        if board is not None:
+            board[1], board[0] = context.when, self.code
         token = current_execution.set(context)
         deadline = asyncio.timeout(self._limit)
         try:
@@ -147,6 +171,8 @@ class SignalSource:
         finally:
             current_execution.reset(token)
             self.asked_at = None
+            if board is not None:
+                board[0] = 0
 
     async def _in_thread(self, context: ExecutionContext) -> object:
         future: asyncio.Future[Any] = self._scope.loop.create_future()

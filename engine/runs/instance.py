@@ -126,6 +126,11 @@ class Instance:
         return self._status
 
     @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The task of the present or last session."""
+        return self._task
+
+    @property
     def failure(self) -> Exception | None:
         """What ended the last session, if it failed."""
         return self._failure
@@ -283,12 +288,16 @@ class Instance:
         )
 
     def _publish_done(self) -> None:
-        key = self.key
-        backtest = key.mode is Mode.BACKTEST
-        self._bus.publish(
-            "done_backtest" if backtest else "done_live",
-            Done(key, key.symbol, key.strategy_name, key.exchange_name, key.frame_name, backtest),
-        )
+        # A portfolio ends as the backtests it is made of.
+        members: tuple[RunKey, ...] | None = getattr(self.execution, "member_keys", None)
+        for key in members or (self.key,):
+            self._bus.publish(
+                f"done_{key.mode}",
+                Done(
+                    key, key.symbol, key.strategy_name, key.exchange_name, key.frame_name,
+                    key.mode is not Mode.LIVE,
+                ),
+            )  # fmt: skip
 
 
 class Results:

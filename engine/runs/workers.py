@@ -1,15 +1,17 @@
 """Runs in worker processes: one process per run, so that a bad run can only hurt itself.
 
 Processes come from a forkserver that is started before any thread exists, run at nice 10, ignore
-SIGINT (the parent decides) and end when their parent does. Progress comes back ten times a second,
-a stop arrives within a fifth of a second, and a strategy that stays silent past its time limit is
-killed together with its process.
+SIGINT (the parent decides) and end when their parent does. Progress comes back ten times a second
+and a stop arrives within a fifth of a second.
+
+A strategy that stays silent past its time limit is killed together with its process. A thread of
+the worker notices most of them; code that keeps the interpreter to itself silences that thread as
+well, which is noticed here by signs of life that fail to come.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import multiprocessing
 import os
 import signal
@@ -17,50 +19,52 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from engine.domain import errors
-from engine.domain.errors import EngineError, WorkerError
-from engine.domain.outcome import BacktestOutcome
+from engine.domain.errors import EngineError, StrategyTimeoutError, WorkerError
+from engine.runs.silence import Call
+from engine.runs.worker_process import (
+    BOARD_SIZE,
+    GRACE_SECONDS,
+    WorkerControl,
+    WorkerProgress,
+    work,
+)
 
-_POLL_SECONDS: Final = 0.05
-_PROGRESS_EVERY: Final = 2
-_NICE: Final = 10
+__all__ = ["Limited", "WorkerControl", "WorkerPool", "WorkerProgress", "WorkerRun"]
+
 _CONTEXT: Final = "forkserver"
+_LOOK_SECONDS: Final = 0.5
+_MISSED_SECONDS: Final = 3.0
+# Beyond limit and grace: a worker at nice 10 on a busy machine may be late with a sign of life.
+
+_EXIT_SECONDS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerProgress:
-    """How far a run is: ``fraction`` 0 to 1, ``when`` the simulated instant in ms UTC."""
+@runtime_checkable
+class Limited(Protocol):
+    """A job whose user code may take so long and no longer."""
 
-    fraction: float
-    when: int
-    processed: int
-    total: int
-    trades: int
-
-
-class Followed(Protocol):
-    """What a worker's control thread asks of the run it watches; called from that thread."""
-
-    def stop(self) -> None:
-        """Ask for a graceful end."""
+    @property
+    def limit_seconds(self) -> float:
+        """Seconds one call of user code may take."""
         ...
 
-    def progress(self) -> WorkerProgress:
-        """How far it is."""
+    def silence(self, code: int, when: int, call: Call | None = None) -> str:
+        """What to say of user code that did not come back.
+
+        Args:
+            code, when: what is on the worker's board.
+            call: what it is in, as far as somebody could look.
+        """
         ...
 
-    def question(self) -> tuple[int, object]:
-        """A number that grows with every question to the strategy, and what is open now."""
-        ...
-
-    def silence(self) -> tuple[float, str]:
-        """Seconds a question may stay open, and the message when it stays open longer."""
+    def place(self, code: int, when: int) -> str:
+        """Where the run was, for the message of a death; arguments as of `silence`."""
         ...
 
 
@@ -105,7 +109,8 @@ class WorkerPool:
         """Queue a run; ``on_progress`` is called on the running loop.
 
         Args:
-            job: what the entry function gets; it must be picklable.
+            job: what the entry function gets; it must be picklable. One that is `Limited` is
+                killed when its user code does not come back.
             on_progress: told how far the run is, ten times a second.
         """
         run = WorkerRun(self._entry, job, on_progress, self._room, self._output)
@@ -125,6 +130,7 @@ class WorkerRun:
 
     Attributes:
         started: whether its process exists; before that it waits for room.
+        task: ends with what the entry function returned.
     """
 
     def __init__(
@@ -145,9 +151,7 @@ class WorkerRun:
         self._killed = False
         self._connection: Any = None
         self._process: ForkServerProcess | None = None
-        self.task: asyncio.Task[BacktestOutcome] = asyncio.get_running_loop().create_task(
-            self._run()
-        )
+        self.task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
         """Ask for a graceful end: the outcome so far is still delivered."""
@@ -161,13 +165,13 @@ class WorkerRun:
     def kill(self) -> None:
         """End the process at once; there will be no outcome."""
         self._killed = True
-        if self._process is not None and self._process.is_alive():
-            self._process.kill()
+        if self._process is not None:
+            _end(self._process)
         elif not self.started:
             self.task.cancel()
 
-    async def result(self) -> BacktestOutcome:
-        """The outcome, once there is one.
+    async def result(self) -> Any:
+        """What the entry function returned, once there is something.
 
         Raises:
             WorkerError: the process died, or the run was stopped before it began.
@@ -180,161 +184,124 @@ class WorkerRun:
                 raise WorkerError("the run was stopped before it began") from None
             raise
 
-    async def _run(self) -> BacktestOutcome:
+    async def _run(self) -> Any:
         async with self._room:
             self.started = True
             loop = asyncio.get_running_loop()
-            done: asyncio.Future[BacktestOutcome] = loop.create_future()
+            done: asyncio.Future[Any] = loop.create_future()
             context = multiprocessing.get_context(_CONTEXT)
             ours, theirs = context.Pipe()
             self._connection = ours
-            self._process = context.Process(
-                target=_child, args=(self._entry, self._job, theirs, self._output), daemon=True
-            )
-            self._process.start()
+            board: Any = context.RawArray("q", BOARD_SIZE)
+            arguments = (self._entry, self._job, theirs, self._output, board)
+            process = context.Process(target=work, args=arguments, daemon=True)
+            process.start()
+            self._process = process
             theirs.close()
             if self._killed:
-                self._process.kill()
+                _end(process)
             if self._stopped:
                 self.stop()
             reader = threading.Thread(
-                target=self._read, args=(loop, done), name="signaldeck-worker", daemon=True
+                target=self._read,
+                args=(ours, process, board, loop, done),
+                name="signaldeck-worker",
+                daemon=True,
             )
             reader.start()
             try:
                 return await done
             finally:
-                self._connection = None
-                if self._process.is_alive():
-                    self._process.kill()
+                self._connection = self._process = None
+                if not done.done():
+                    _end(process)
 
-    def _read(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[BacktestOutcome]) -> None:
+    def _read(
+        self,
+        connection: Any,
+        process: ForkServerProcess,
+        board: Any,
+        loop: asyncio.AbstractEventLoop,
+        done: asyncio.Future[Any],
+    ) -> None:
         """In a thread of its own, because an outcome can be large and a pipe slow."""
-        connection, process = self._connection, self._process
-        assert connection is not None and process is not None
 
-        def settle(outcome: BacktestOutcome | None, error: EngineError | None) -> None:
+        def settle(outcome: Any, error: EngineError | None) -> None:
             if done.done():
                 return
             if error is not None:
                 done.set_exception(error)
-            elif outcome is not None:
+            else:
                 done.set_result(outcome)
 
-        outcome: BacktestOutcome | None = None
-        error: EngineError | None = None
-        while outcome is None and error is None:
-            try:
-                kind, payload = connection.recv()
-            except (EOFError, OSError):
-                process.join(5)
-                error = self._death(process.exitcode)
-                break
-            except Exception as broken:
-                error = WorkerError(f"the worker's answer cannot be read: {broken!r}")
-                break
-            if kind == "progress":
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._on_progress, payload)
-            elif kind == "outcome":
-                outcome = payload
-            else:
-                error = _rebuilt(*payload)
-        process.join(5)
+        outcome, error = self._listen(connection, process, board, loop)
+        process.join(_EXIT_SECONDS)
+        _end(process)
         connection.close()
         with suppress(RuntimeError):  # the loop may be closed by now
             loop.call_soon_threadsafe(settle, outcome, error)
 
-    def _death(self, exitcode: int | None) -> WorkerError:
+    def _listen(
+        self, connection: Any, process: ForkServerProcess, board: Any, loop: Any
+    ) -> tuple[Any, EngineError | None]:
+        """Hand on progress until there is an outcome, or until it is clear that none will come."""
+        job = self._job if isinstance(self._job, Limited) else None
+        heard = time.monotonic()
+        while True:
+            # Whatever the process has forked may keep the connection open, so its end is watched.
+            ready = wait([connection, process.sentinel], _LOOK_SECONDS)
+            if connection in ready:
+                try:
+                    kind, payload = connection.recv()
+                except (EOFError, OSError):
+                    return None, self._death(process, board)
+                except Exception as broken:
+                    return None, WorkerError(f"the worker's answer cannot be read: {broken!r}")
+                heard = time.monotonic()
+                if kind == "outcome":
+                    return payload, None
+                if kind == "error":
+                    return None, _rebuilt(*payload)
+                if kind == "progress":
+                    with suppress(RuntimeError):
+                        loop.call_soon_threadsafe(self._on_progress, payload)
+            elif ready:
+                return None, self._death(process, board)
+            elif job is not None:
+                silent = time.monotonic() - heard
+                if silent > job.limit_seconds + GRACE_SECONDS + _MISSED_SECONDS:
+                    _end(process)
+                    return None, StrategyTimeoutError(job.silence(*board))
+
+    def _death(self, process: ForkServerProcess, board: Any) -> WorkerError:
+        process.join(_EXIT_SECONDS)
+        exitcode = process.exitcode
         if self._killed:
             return WorkerError("the run was killed")
+        where = f", {self._job.place(*board)}" if isinstance(self._job, Limited) else ""
         if exitcode is not None and exitcode < 0:
             with suppress(ValueError):
                 name = signal.Signals(-exitcode).name
                 return WorkerError(
-                    f"the worker process died ({name}): its run is lost, other runs go on. "
+                    f"the worker process died ({name}){where}: its run is lost, other runs go on. "
                     "Out of memory, or killed from outside?"
                 )
-        return WorkerError(f"the worker process ended without a result (exit code {exitcode})")
+        return WorkerError(
+            f"the worker process ended without a result (exit code {exitcode}){where}"
+        )
 
 
-class WorkerControl:
-    """In the worker: follows the run from a thread of its own, talks to the parent."""
+def _end(process: ForkServerProcess) -> None:
+    """Kill a worker, if it is there still, and whatever user code has forked from it.
 
-    def __init__(self, connection: Connection[Any, Any]) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._followed: Followed | None = None
-        self._stopped = False
-        threading.Thread(target=self._watch, name="signaldeck-control", daemon=True).start()
-
-    def follow(self, run: Followed) -> None:
-        """Report this run's progress, pass stops on to it, watch its silence."""
-        self._followed = run
-        if self._stopped:
-            run.stop()
-
-    def finish(self, kind: str, payload: object) -> None:
-        """Send the last message; nothing is reported after it."""
-        self._followed = None
-        self._send((kind, payload))
-
-    def _send(self, message: tuple[str, object]) -> None:
-        with self._lock, suppress(OSError):
-            self._connection.send(message)
-
-    def _watch(self) -> None:
-        parent = multiprocessing.parent_process()
-        sentinel: Any = parent.sentinel if parent is not None else None
-        sources = [self._connection] + ([sentinel] if sentinel is not None else [])
-        rounds, seen, since = 0, -1, time.monotonic()
-        while True:
-            ready = wait(sources, _POLL_SECONDS)
-            if sentinel is not None and sentinel in ready:
-                os._exit(1)
-            if self._connection in ready:
-                try:
-                    self._connection.recv()
-                except (EOFError, OSError):
-                    os._exit(1)
-                self._stopped = True
-                if self._followed is not None:
-                    self._followed.stop()
-            run = self._followed
-            if run is None:
-                continue
-            rounds += 1
-            if rounds % _PROGRESS_EVERY == 0:
-                self._send(("progress", run.progress()))
-            number, asked = run.question()
-            if number != seen or asked is None:
-                seen, since = number, time.monotonic()
-            else:
-                limit, message = run.silence()
-                if time.monotonic() - since > limit:
-                    self.finish("error", ("StrategyTimeoutError", message))
-                    os._exit(3)
-
-
-def _child(entry: str, job: Any, connection: Connection[Any, Any], output: str | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if output is None:
-        os.dup2(2, 1)
-    else:
-        file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-    with suppress(OSError):
-        os.nice(_NICE)
-    control = WorkerControl(connection)
-    module, _, name = entry.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-        control.finish("outcome", function(job, control))
-    except EngineError as error:
-        control.finish("error", (type(error).__name__, str(error)))
-    except BaseException as error:
-        control.finish("error", ("WorkerError", f"{type(error).__name__}: {error}"))
+    Not long after its end: its number may be somebody else's by then.
+    """
+    if process.pid is None:
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it may not have got as far as a group of its own
+        process.kill()
 
 
 def _rebuilt(name: str, message: str) -> EngineError:

@@ -9,7 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 from uuid import uuid4
+
+PREFIX: Final = "_signaldeck_strategy_"
+"""What the module names of strategy files begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def execute(path: Path, registered: Callable[[], tuple[tuple[str, str], ...]]) -
         source = path.read_bytes()
         digest = hashlib.sha256(source).hexdigest()
         code = compile(source, str(path), "exec", dont_inherit=True)
-        name = f"_signaldeck_strategy_{uuid4().hex}"
+        name = f"{PREFIX}{uuid4().hex}"
         module = ModuleType(name)
         module.__file__ = str(path)
         # Dataclasses and pickling look a module up by name while its body runs.

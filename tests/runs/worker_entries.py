@@ -18,7 +18,7 @@ class Fake:
     def __init__(self, limit: float = 1e9, question: object = None) -> None:
         self.stopped = threading.Event()
         self.seen = threading.Event()
-        self._limit = limit
+        self.limit_seconds = limit
         self._question = question
         self._looks = 0
 
@@ -31,11 +31,14 @@ class Fake:
             self.seen.set()
         return WorkerProgress(self._looks / 100, os.getpid(), self._looks, 100, 0)
 
-    def question(self) -> tuple[int, object]:
-        return 1, self._question
+    def question(self) -> object:
+        return self._question
 
-    def silence(self) -> tuple[float, str]:
-        return self._limit, "strategy 'mute' on BTCUSDT did not answer for the bar at noon"
+    def call(self) -> None:
+        return None
+
+    def silence(self, call: object) -> str:
+        return "strategy 'mute' on BTCUSDT did not answer for the bar at noon"
 
 
 def answers(job: Any, control: WorkerControl) -> Any:
@@ -84,13 +87,13 @@ def fails(job: str, control: WorkerControl) -> Any:
 
 
 def mute(job: Any, control: WorkerControl) -> Any:
-    control.follow(Fake(limit=0.1, question="noon"))
+    control.follow(Fake(limit=-0.9, question="noon"))
     threading.Event().wait()
 
 
 def slow_but_answering(job: Any, control: WorkerControl) -> Any:
     """Nothing is being asked, so however long it takes it is not silent."""
-    run = Fake(limit=0.0, question=None)
+    run = Fake(limit=-1.0, question=None)
     control.follow(run)
     run.seen.wait()
     return "patient"
