@@ -12,11 +12,14 @@ import os
 import resource
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
 
+from engine.adapters.store.reader import StateReader
 from engine.adapters.store.sqlite import SqliteStore
 from engine.adapters.store.writer import WritePoint
 from engine.domain.changes import Change, CommandNoted, FinishedSaved, InstanceSaved, Telemetry
@@ -61,8 +64,9 @@ class Child:
 
     def kill(self, number: signal.Signals) -> int | None:
         """Send a signal, wait for the end, and return the exit code."""
-        if self._process.is_alive():
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # It may die of itself this very moment.
+            if self._process.is_alive():
+                os.kill(self.pid, number)
         return self.exit_code()
 
     def exit_code(self) -> int | None:
@@ -187,19 +191,36 @@ def until_the_disk_is_full(report: Callable[[str], None], path: str, limit: int)
     asyncio.run(main())
 
 
+async def _become_nobody() -> None:
+    # Once as oneself, because nobody may not be able to import what this needs.
+    with tempfile.TemporaryDirectory() as name:
+        store = SqliteStore(Path(name) / "state.db")
+        await store.open()
+        await store.close()
+        StateReader(store.path).close()
+    if os.geteuid() == 0:
+        os.setgid(65_534)
+        os.setuid(65_534)
+
+
+def looking_as_nobody(report: Callable[[str], None], path: str) -> None:
+    """Look at the file as a user who may only read, again and again, until killed."""
+    asyncio.run(_become_nobody())
+    try:
+        reader = StateReader(path)
+        while True:
+            report(f"{reader.changed()} {reader.snapshot().last_number}")
+            time.sleep(0.001)
+    except StateError as error:
+        report(str(error))
+
+
 def as_nobody(report: Callable[[str], None], path: str) -> None:
     """Try to open the file as a user who may not, and say what came of it."""
 
     async def main() -> None:
-        # Once as oneself, because nobody may not be able to import what this needs.
-        with tempfile.TemporaryDirectory() as name:
-            store = SqliteStore(Path(name) / "state.db")
-            await store.open()
-            await store.close()
         store = SqliteStore(path)
-        if os.geteuid() == 0:
-            os.setgid(65_534)
-            os.setuid(65_534)
+        await _become_nobody()
         try:
             await store.open()
         except StateError as error:

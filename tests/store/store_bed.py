@@ -28,6 +28,7 @@ from engine.domain.changes import (
     RunState,
     Settled,
     StoredState,
+    Telemetry,
 )
 from engine.domain.events import Partial, RiskRejection
 from engine.domain.signals import (
@@ -203,5 +204,9 @@ def changes_of(key: RunKey) -> st.SearchStrategy[Any]:
     )  # fmt: skip
 
 
+telemetry_rows = st.builds(
+    Telemetry, st.integers(0, 2).map(key_of), INTEGERS, st.none() | FLOATS, st.none() | FLOATS,
+    INTEGERS,
+)  # fmt: skip
 # Made once: a strategy made for every draw costs fifty times what it draws.
 commits = st.lists(st.one_of(*(changes_of(key_of(run)) for run in range(3))), max_size=6)

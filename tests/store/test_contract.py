@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.adapters.store import limits
 from engine.adapters.store.limits import FINISHED_KEPT, RECENT_KEPT
 from engine.adapters.store.memory import MemoryStore
 from engine.adapters.store.sqlite import SqliteStore
@@ -50,6 +51,7 @@ from tests.store.store_bed import (
     opening,
     record_of,
     row_of,
+    telemetry_rows,
 )
 
 
@@ -258,6 +260,18 @@ async def test_a_run_forgotten_and_begun_again_in_one_commit(bed: Bed) -> None:
     assert run_in(state, key_of(1)) == RunState(last_attempt=9)
 
 
+async def test_where_runs_stood_is_kept_until_they_are_forgotten(bed: Bed) -> None:
+    first, other = (Telemetry(key_of(run), T0, 101.5, None, T0) for run in (0, 1))
+    newest = replace(first, last_price=None, pnl_percent=-0.25, heartbeat=T0 + 1)
+    bed.store.telemetry([first, other])
+    bed.store.telemetry([newest])
+    assert (await bed.store.load()).telemetry == {first.key: newest, other.key: other}
+    assert (await bed.again()).telemetry == {first.key: newest, other.key: other}
+    bed.store.telemetry([newest])
+    await bed.store.commit([InstanceForgotten(first.key)])
+    assert (await bed.again()).telemetry == {other.key: other}
+
+
 async def test_commands_finished_runs_and_meta_are_kept(bed: Bed) -> None:
     finished = [
         FinishedSaved("backtest", f"r{n}", T0 + n, {"trades": n, "list": [1.5, None]}, b"\x00" * n)
@@ -270,6 +284,18 @@ async def test_commands_finished_runs_and_meta_are_kept(bed: Bed) -> None:
     state = await bed.again()
     assert state.finished == (*finished[3:-2], finished[-1], newer)
     assert state.meta == {"seed": "2"}
+
+
+async def test_finished_runs_are_handed_out_by_weight_too(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FINISHED_BYTES", 1000)
+    heavy = [FinishedSaved("backtest", name, T0, {}, b"x" * 400) for name in "abc"]
+    await bed.store.commit([*heavy[:2], FinishedSaved("backtest", "light", T0, {}, b""), heavy[2]])
+    assert [run.run_id for run in (await bed.again()).finished] == ["b", "light", "c"]
+    heaviest = FinishedSaved("backtest", "d", T0, {}, b"x" * 1001)
+    await bed.store.commit([heaviest])
+    assert (await bed.again()).finished == (heaviest,)
 
 
 async def test_a_run_that_finishes_again_is_the_newest(bed: Bed) -> None:
@@ -312,19 +338,28 @@ async def test_an_empty_commit_is_nothing(bed: Bed) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(commits, max_size=8), st.booleans(), st.lists(st.integers(1, 20), max_size=4))
+@given(
+    st.lists(commits, max_size=8), st.booleans(), st.lists(st.integers(1, 20), max_size=4),
+    st.lists(telemetry_rows, max_size=4), st.lists(telemetry_rows, max_size=4),
+)  # fmt: skip
 def test_file_and_memory_are_indistinguishable(
-    batches: list[list[Change]], at_once: bool, delivered: list[int]
+    batches: list[list[Change]],
+    at_once: bool,
+    delivered: list[int],
+    before: list[Telemetry],
+    after: list[Telemetry],
 ) -> None:
     """Any commits, one after another or all waiting together, leave the same in both."""
 
     async def left_by(kind: str, directory: Path) -> tuple[Any, StoredState]:
         async with bed_of(kind, directory) as bed:
+            bed.store.telemetry(before)
             if at_once:
                 numbers = list(await asyncio.gather(*map(bed.store.commit, batches)))
             else:
                 numbers = [await bed.store.commit(batch) for batch in batches]
             bed.store.delivered(delivered)
+            bed.store.telemetry(after)
             return numbers, await bed.again()
 
     async def both() -> tuple[Any, Any]:

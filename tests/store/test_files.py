@@ -22,6 +22,7 @@ from tests.store.children import (
     Child,
     as_nobody,
     holding,
+    looking_as_nobody,
     one_by_one,
     script,
     until_the_disk_is_full,
@@ -222,6 +223,20 @@ async def test_damage_beside_a_log_keeps_both(path: Path) -> None:
     assert contents(path.with_name("state.db.damaged-20260102T030405Z")) == before
 
 
+async def test_a_log_whose_file_is_gone_is_not_thrown_away(path: Path) -> None:
+    """Someone removed the file and left its log; or the program died while setting both aside."""
+    with Child(one_by_one, str(path), 60, "after_commit", 9) as child:
+        child.rest()
+    log = contents(path)["-wal"]
+    path.unlink()
+    text = await refusal(path)
+    assert "it is gone, and its log state.db-wal is there" in text
+    assert contents(path) == {"-wal": log}
+    state = await loaded(path, start_clean_if_damaged=True, now=lambda: NOW)
+    assert state.runs == {}
+    assert contents(path.with_name("state.db.damaged-20260102T030405Z")) == {"-wal": log}
+
+
 async def test_damage_that_appears_while_the_file_is_in_use(path: Path) -> None:
     before = await filled(path, 900)
     whole = path.read_bytes()
@@ -333,6 +348,27 @@ def test_an_unreadable_file(shared_directory: Path) -> None:
     assert str(path) in text and "cannot be opened" in text
     path.chmod(0o600)
     assert path.read_text() == "secret"
+
+
+async def test_a_look_at_a_directory_that_takes_no_files(shared_directory: Path) -> None:
+    """Whoever may only read sees what is there, also when an owner comes, dies, or has died."""
+    path = shared_directory / "state.db"
+    await filled(path, 3)
+    shared_directory.chmod(0o555)
+    with Child(looking_as_nobody, str(path)) as looking:
+        assert (looking.line() or "").endswith(" 3")
+        store = SqliteStore(path)
+        shared_directory.chmod(0o777)
+        await store.open()
+        await store.commit(script(3))
+        while not (line := looking.line() or "gone").endswith(" 4"):
+            assert line in ("True 3", "False 3")
+        await store.close()
+    with Child(one_by_one, str(path), 60, "after_commit", 2) as child:
+        child.rest()
+    shared_directory.chmod(0o555)
+    with Child(looking_as_nobody, str(path)) as looking:
+        assert looking.line() == "True 6"
 
 
 # -- beside other programs ---------------------------------------------------------------------

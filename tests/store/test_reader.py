@@ -70,6 +70,23 @@ async def test_it_sees_what_the_owner_has_committed(path: Path) -> None:
     await store.close()
 
 
+async def test_it_loads_what_the_next_owner_would(path: Path) -> None:
+    store = await opened(path)
+    for step in range(30):
+        await store.commit(script(step))
+    store.telemetry([Telemetry(key_of(), T0, 101.5, 0.5, T0 + 2)])
+    state = await store.load()
+    with StateReader(path) as reader:
+        assert reader.load() == state
+        assert reader.events(0) == state.recent
+        assert reader.events(27) == state.recent[27:]
+        assert reader.events(0, limit=5) == state.recent[:5]
+        facts = reader.facts()
+        assert (facts.version, facts.quarantined) == (1, 0)
+        assert facts.size > path.stat().st_size
+    await store.close()
+
+
 async def test_it_is_bounded_by_what_was_asked_for(path: Path) -> None:
     store = await opened(path)
     for step in range(20):
@@ -177,6 +194,7 @@ async def test_it_changes_nothing(path: Path) -> None:
     tampered(path, [("UPDATE held SET payload = 'x'", ())])
     before = path.read_bytes()
     with StateReader(path) as reader:
+        assert [one.table for one in reader.load().quarantined] == ["held"]
         for _ in range(2):
             seen = reader.snapshot()
             (found,) = seen.unreadable
@@ -242,6 +260,8 @@ async def test_damage_under_a_reader_is_named(path: Path) -> None:
             file.write(os.urandom(size - 2 * 4096))
         with pytest.raises(StateError, match="damaged"):
             reader.snapshot()
+        with pytest.raises(StateError, match="damaged"):
+            reader.facts()
 
 
 async def test_many_readers_and_an_owner_in_another_process(path: Path) -> None:

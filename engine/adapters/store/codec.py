@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
+from operator import itemgetter
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
 
 from engine.domain.changes import ErrorNote, FinishedSaved, InstanceRecord, JournalEvent, Telemetry
 from engine.domain.errors import StateError
@@ -37,6 +39,7 @@ Path: TypeAlias = tuple[str, ...]
 
 KEY_COLUMNS: Final = ("mode", "exchange", "strategy", "symbol", "frame")
 _KEY_FIELDS: Final = ("mode", "exchange_name", "strategy_name", "symbol", "frame_name")
+_KEY_IN: Final = itemgetter(*KEY_COLUMNS)
 _INTEGER_LIMIT: Final = 2**63
 
 text_of: Final = partial(str, encoding="utf-8", errors="surrogateescape")
@@ -58,13 +61,23 @@ def key_of(row: Row) -> RunKey:
     Raises:
         ValueError: it is none.
     """
-    mode, *names = (_text(row[column]) for column in KEY_COLUMNS)
-    return RunKey(Mode(mode), *names)
+    return _identity(*_KEY_IN(row))[0]
 
 
 def storable_text(text: str) -> str:
     """Text as it can be stored: what is no Unicode (half an emoji, a stray byte) becomes ``?``."""
     return text if _is_text(text) else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _by_object(
+    paths: Iterable[tuple[Path, str]],
+) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Paths of one or two names, grouped by the first of two: (object, ((member, source), ...))."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for path, source in paths:
+        name, member = path if len(path) == 2 else ("", *path)
+        groups.setdefault(name, []).append((member, source))
+    return tuple((name, tuple(members)) for name, members in groups.items())
 
 
 class Shape(Generic[T]):
@@ -83,6 +96,9 @@ class Shape(Generic[T]):
         self._name = type_.__name__
         self.columns = columns
         self._implied = implied
+        # Grouped by the object they belong to, because a start reads a hundred thousand rows.
+        self._into_columns = _by_object((path, column) for column, path in columns.items())
+        self._into_implied = _by_object(implied.items())
 
     def encode(self, value: T, key: RunKey) -> Columns:
         """The value's columns and its ``payload``.
@@ -111,13 +127,20 @@ class Shape(Generic[T]):
             ValueError, TypeError, RecursionError: the row is not one that `encode` makes.
         """
         document = document_of(row["payload"])
-        implied = _implied_values(key_of(row))
-        for path, field in self._implied.items():
-            _restore(document, path, implied[field])
-        for column, path in self.columns.items():
-            if row[column] is not None:
-                _restore(document, path, row[column])
-        return self._adapter.validate_json(_dumped(document), strict=True)
+        _, implied = _identity(*_KEY_IN(row))
+        for name, members in self._into_implied:
+            inner = _object_in(document, name)
+            for member, field in members:
+                inner.setdefault(member, implied[field])
+        for name, members in self._into_columns:
+            inner = _object_in(document, name)
+            for member, column in members:
+                value = row[column]
+                if value is not None:
+                    inner.setdefault(member, value)
+        # Infinity, which a column can hold, becomes null, which is no number.
+        text = to_json(document, inf_nan_mode="null")
+        return self._adapter.validate_json(text, strict=True)
 
     def _document(self, value: T) -> dict[str, Any]:
         try:
@@ -280,7 +303,14 @@ def decode_meta(row: Row) -> tuple[str, str]:
 
 
 def decode_telemetry(row: Row) -> Telemetry:
-    """Where a run stands."""
+    """Where a run stands.
+
+    Raises:
+        ValueError: a price or percentage is not finite.
+    """
+    for value in (row["last_price"], row["pnl_percent"]):
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{value} is not a number")
     return Telemetry(
         key_of(row), row["at"], row["last_price"], row["pnl_percent"], row["heartbeat"]
     )
@@ -292,7 +322,7 @@ def document_of(text: Any) -> dict[str, Any]:
     Raises:
         ValueError, TypeError, RecursionError: there is none.
     """
-    document: Any = json.loads(text, parse_constant=_refuse_constant)
+    document: Any = from_json(text, allow_inf_nan=False)
     if not isinstance(document, dict):
         raise ValueError(f"not a JSON object but {type(document).__name__}")
     return document  # pyright: ignore[reportUnknownVariableType]
@@ -307,10 +337,6 @@ def _hexadecimal(value: object) -> str:
     return f"0x{value.hex()}" if isinstance(value, bytes) else repr(value)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
 def _json_object(mapping: Mapping[str, Any], what: str) -> str:
     try:
         return storable_text(_dumped(dict(mapping)))
@@ -320,6 +346,14 @@ def _json_object(mapping: Mapping[str, Any], what: str) -> str:
 
 def _dumped(document: object) -> str:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def _identity(mode: str, *names: str) -> tuple[RunKey, Mapping[str, Any]]:
+    """The key that five columns are, and what it implies; every row of a run asks for it."""
+    mode, *checked = map(_text, (mode, *names))
+    key = RunKey(Mode(mode), *checked)
+    return key, _implied_values(key)
 
 
 def _implied_values(key: RunKey) -> dict[str, Any]:
@@ -368,10 +402,11 @@ def _remove(document: dict[str, Any], path: Path) -> None:
     del document[path[-1]]
 
 
-def _restore(document: dict[str, Any], path: Path, value: Any) -> None:
-    """Put a value where the document lacks one; what the payload has is more exact."""
-    for name in path[:-1]:
-        document = document.setdefault(name, {})
-        if not isinstance(document, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(f"{name!r} is not a JSON object")
-    document.setdefault(path[-1], value)
+def _object_in(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object of a document that has this name, "" for itself; made if it is missing."""
+    if not name:
+        return document
+    inner = document.setdefault(name, {})
+    if not isinstance(inner, dict):
+        raise ValueError(f"{name!r} is not a JSON object")
+    return inner  # pyright: ignore[reportUnknownVariableType]

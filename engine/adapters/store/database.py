@@ -35,9 +35,12 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """A connection that can read, also beside a writer, and never changes the file."""
-    uri = f"file:{quote(str(path))}?mode=ro"
+def read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that can read, also beside a writer, and never changes the file.
+
+    With ``immutable`` there must be no writer: nothing is locked and no log is looked at.
+    """
+    uri = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if immutable else ''}"
     return sqlite3.connect(
         uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False
     )
@@ -61,24 +64,28 @@ def file_exists(path: Path) -> bool:
     return found.st_size > 0
 
 
-def examined(path: Path, known: int) -> int:
+def examined(path: Path, known: int, *, whole: bool = False) -> int:
     """The schema version of a file, 0 when there is none; ``known`` is the newest we know.
 
-    Checks the structure of the whole file while that is cheap (a quarter of a gigabyte), of the
-    tables that hold positions always.
+    Checks the structure of the whole file if asked for (``whole``) or while that is cheap (a
+    quarter of a gigabyte), of the tables that hold positions always.
 
     Raises:
         DamagedError: it is no database, or its structure is broken.
         StateError: it cannot be read, belongs to another program, or to a newer version.
     """
     if not file_exists(path):
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            # SQLite would delete it together with whatever was not yet in the file.
+            raise DamagedError(damage_text(path, f"it is gone, and its log {log.name} is there"))
         return 0
     try:
         connection = read_only(path)
         try:
             version = recognised(connection, path, known)
             if version:
-                _check(connection, path)
+                _check(connection, path, whole)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -109,21 +116,32 @@ def recognised(connection: sqlite3.Connection, path: Path, known: int) -> int:
     return version
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    whole = path.stat().st_size <= _WHOLE_CHECK_BYTES
-    checks = ("quick_check(3)",) if whole else (f"quick_check({name})" for name in _STATE_TABLES)
-    for check in checks:
-        problems = [str(text) for (text,) in connection.execute(f"PRAGMA {check}")]
-        if problems != ["ok"]:
-            raise DamagedError(damage_text(path, "; ".join(problems)))
+def problems_in(connection: sqlite3.Connection, *tables: str) -> tuple[str, ...]:
+    """What SQLite finds wrong with a file, or with these tables of it; () when they are sound.
+
+    Raises:
+        sqlite3.Error: it cannot even be looked at.
+    """
+    found: list[str] = []
+    for check in (f"quick_check({table})" for table in tables or ("3",)):
+        found += [str(text) for (text,) in connection.execute(f"PRAGMA {check}") if text != "ok"]
+    return tuple(found)
+
+
+def _check(connection: sqlite3.Connection, path: Path, whole: bool) -> None:
+    whole = whole or path.stat().st_size <= _WHOLE_CHECK_BYTES
+    problems = problems_in(connection, *(() if whole else _STATE_TABLES))
+    if problems:
+        raise DamagedError(damage_text(path, "; ".join(problems)))
 
 
 def damage_text(path: Path, detail: str) -> str:
     """What to tell an operator about a damaged file."""
     return (
-        f"{path} is damaged ({detail}). Nothing was changed. Restore a copy of it, or start "
-        "with an empty state with --start-clean-if-damaged (start_clean_if_damaged=True), which "
-        "keeps this file beside the new one"
+        f"{path} is damaged ({detail}). Nothing was changed. Restore a copy of it (and remove "
+        f"{path.name}-wal and {path.name}-shm, which belong to this one), or start with an empty "
+        "state with --start-clean-if-damaged (start_clean_if_damaged=True), which keeps this file "
+        "beside the new one"
     )
 
 
@@ -140,8 +158,9 @@ def set_aside(path: Path, now: datetime) -> Path:
         count += 1
         kept = path.with_name(f"{path.name}.damaged-{stamp}-{count}")
     try:
-        # The log first: a new file must never meet the log of an old one.
-        for suffix in ("-wal", "-shm", ""):
+        # The log last: one that is left behind by a crash in between is refused at the next
+        # start, while a file without its log would pass for a sound one of an earlier time.
+        for suffix in ("", "-wal", "-shm"):
             part = Path(f"{path}{suffix}")
             if part.exists():
                 part.rename(f"{kept}{suffix}")

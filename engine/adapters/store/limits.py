@@ -13,7 +13,25 @@ RECENT_KEPT: Final = 2_000
 """How many of the newest journal entries `Store.load` hands out."""
 
 FINISHED_KEPT: Final = 200
-"""How many of the newest finished runs `Store.load` hands out."""
+"""How many of the newest finished runs `Store.load` hands out, at most."""
+
+FINISHED_BYTES: Final = 64 * 1024 * 1024
+"""And how much they may weigh together; the newest one is handed out whatever it weighs."""
+
+
+def handed_out(sizes: Iterable[int]) -> int:
+    """How many of the newest finished runs `Store.load` hands out.
+
+    Args:
+        sizes: bytes of their payloads, newest first.
+    """
+    count = total = 0
+    for size in sizes:
+        total += size
+        if count and (count == FINISHED_KEPT or total > FINISHED_BYTES):
+            break
+        count += 1
+    return count
 
 
 def refuse_backtests(changes: Sequence[Change | Telemetry]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import aiosqlite
 
 from engine.adapters.store import codec
 from engine.adapters.store.codec import KEY_COLUMNS, Row
-from engine.adapters.store.limits import FINISHED_KEPT, RECENT_KEPT
+from engine.adapters.store.limits import FINISHED_KEPT, RECENT_KEPT, handed_out
 from engine.domain.changes import (
     FinishedSaved,
     NumberedEvent,
@@ -25,11 +25,16 @@ from engine.domain.signals import Cancelled, Closed, OpenPosition, RunKey
 
 T = TypeVar("T")
 
-_SAME_KEY: Final = " AND ".join(f"p.{column} = j.{column}" for column in KEY_COLUMNS)
+_KEY: Final = ", ".join(KEY_COLUMNS)
+_SAME_KEY: Final = " AND ".join(f"s.{column} = j.{column}" for column in KEY_COLUMNS)
+# Run by run along the index of results, so that a start costs what the present sessions have, not
+# what the journal has gathered in years. An instance whose progress is unreadable has all its own.
 _RESULTS: Final = (
-    f"SELECT j.rowid AS row_number, j.* FROM journal j LEFT JOIN progress p ON {_SAME_KEY} "
-    "WHERE j.kind IN ('closed', 'cancelled') AND j.number > coalesce(p.journal_from, 0) "
-    "ORDER BY j.number"
+    "SELECT j.rowid AS row_number, j.* FROM ("
+    f"SELECT {_KEY}, journal_from FROM progress UNION ALL SELECT {_KEY}, 0 FROM instance "
+    f"WHERE ({_KEY}) NOT IN (SELECT {_KEY} FROM progress)"
+    f") s CROSS JOIN journal j ON {_SAME_KEY} AND j.number > s.journal_from "
+    "WHERE j.kind IN ('closed', 'cancelled')"
 )
 _UNDELIVERED: Final = (
     "SELECT rowid AS row_number, * FROM journal WHERE deliver = 1 AND delivered = 0 ORDER BY number"
@@ -98,18 +103,60 @@ class Decoder:
         return entry
 
 
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All rows a start needs, by table; made by whoever can ask the file."""
+
+    held: Sequence[Row]
+    instance: Sequence[Row]
+    progress: Sequence[Row]
+    results: Sequence[Row]
+    reservation: Sequence[Row]
+    undelivered: Sequence[Row]
+    recent: Sequence[Row]
+    finished: Sequence[Row]
+    meta: Sequence[Row]
+    telemetry: Sequence[Row]
+
+
+QUERIES: Final[Mapping[str, str]] = {
+    **{table: every(table) for table in (
+        "held", "instance", "progress", "reservation", "meta", "telemetry"
+    )},
+    "results": _RESULTS,
+    "undelivered": _UNDELIVERED,
+    "recent": newest("journal", RECENT_KEPT),
+}  # fmt: skip
+"""SQL for the fields of `Everything`; that of ``finished`` depends on `FINISHED_SIZES`."""
+
+FINISHED_SIZES: Final = (
+    f"SELECT length(payload) AS size FROM finished ORDER BY number DESC LIMIT {FINISHED_KEPT}"
+)
+
+
+def finished_query(sizes: Iterable[Row]) -> str:
+    """SQL for the newest finished runs, given what `FINISHED_SIZES` answered."""
+    return newest("finished", handed_out(row["size"] for row in sizes))
+
+
 async def loaded(connection: aiosqlite.Connection, now: datetime) -> StoredState:
     """Everything in the file, in one transaction with the quarantine of what is no value.
 
     Raises:
         sqlite3.Error: the file cannot be read or written; nothing was changed.
     """
-    connection.row_factory = sqlite3.Row
+
+    async def rows(sql: str) -> list[Row]:
+        async with connection.execute(sql) as cursor:
+            return named(cursor.description, await cursor.fetchall())
+
     connection.text_factory = codec.text_of
     try:
         await connection.execute("BEGIN IMMEDIATE")
         decoder = Decoder()
-        state = await _state(connection, decoder)
+        found = {name: await rows(sql) for name, sql in QUERIES.items()}
+        finished = await rows(finished_query(await rows(FINISHED_SIZES)))
+        state = state_of(Everything(**found, finished=finished), decoder)
         await _quarantine(connection, decoder.bad.values(), now)
         await connection.execute("COMMIT")
     except BaseException:
@@ -118,30 +165,30 @@ async def loaded(connection: aiosqlite.Connection, now: datetime) -> StoredState
     return state
 
 
-async def _state(connection: aiosqlite.Connection, decoder: Decoder) -> StoredState:
-    async def rows(sql: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in await connection.execute_fetchall(sql)]
+def named(description: Iterable[Sequence[Any]], rows: Iterable[Iterable[Any]]) -> list[Row]:
+    """Rows with the names of their columns."""
+    names = [column[0] for column in description]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
+
+def state_of(rows: Everything, decoder: Decoder) -> StoredState:
+    """The values of all rows; what has none is left in ``decoder.bad``."""
     runs = _runs(
-        held=decoder.keyed("held", await rows(every("held")), codec.decode_held),
-        instance=decoder.keyed("instance", await rows(every("instance")), codec.decode_instance),
+        held=decoder.keyed("held", rows.held, codec.decode_held),
+        instance=decoder.keyed("instance", rows.instance, codec.decode_instance),
         progress=decoder.keyed(
-            "progress",
-            await rows(every("progress")),
-            lambda row: (row["last_attempt"], row["settled_until"]),
+            "progress", rows.progress, lambda row: (row["last_attempt"], row["settled_until"])
         ),
-        results=decoder.events(await rows(_RESULTS)),
+        results=sorted(decoder.events(rows.results), key=attrgetter("number")),
     )
     reservations: list[tuple[tuple[str, RunKey], OpenPosition]] = decoder.values(
-        "reservation", await rows(every("reservation")), codec.decode_reserved
+        "reservation", rows.reservation, codec.decode_reserved
     )
-    undelivered = decoder.events(await rows(_UNDELIVERED))
-    recent = decoder.events(await rows(newest("journal", RECENT_KEPT)))
-    finished: list[FinishedSaved] = decoder.values(
-        "finished", await rows(newest("finished", FINISHED_KEPT)), codec.decode_finished
-    )
-    meta = decoder.values("meta", await rows(every("meta")), codec.decode_meta)
-    telemetry = decoder.values("telemetry", await rows(every("telemetry")), codec.decode_telemetry)
+    undelivered = decoder.events(rows.undelivered)
+    recent = decoder.events(rows.recent)
+    finished: list[FinishedSaved] = decoder.values("finished", rows.finished, codec.decode_finished)
+    meta = decoder.values("meta", rows.meta, codec.decode_meta)
+    telemetry = decoder.values("telemetry", rows.telemetry, codec.decode_telemetry)
     return StoredState(
         runs=runs,
         reservations=dict(reservations),

@@ -6,7 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.adapters.store.limits import FINISHED_KEPT, RECENT_KEPT, refuse_backtests
+from engine.adapters.store.limits import (
+    FINISHED_KEPT,
+    RECENT_KEPT,
+    handed_out,
+    refuse_backtests,
+)
 from engine.domain.changes import (
     AttemptMade,
     Change,
@@ -33,6 +38,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._runs: dict[RunKey, RunState] = {}
+        self._results: dict[RunKey, list[Closed | Cancelled]] = {}
         self._reservations: dict[tuple[str, RunKey], OpenPosition] = {}
         self._number = 0
         self._undelivered: dict[int, NumberedEvent] = {}
@@ -48,11 +54,14 @@ class MemoryStore:
     async def load(self) -> StoredState:
         """A copy of everything kept."""
         return StoredState(
-            runs=dict(self._runs),
+            runs={
+                key: _with_results(self._runs.get(key, RunState()), self._results.get(key, ()))
+                for key in {**self._runs, **self._results}
+            },
             reservations=dict(self._reservations),
             undelivered=tuple(self._undelivered.values()),
             recent=tuple(self._recent),
-            finished=tuple(self._finished.values()),
+            finished=self._newest_finished(),
             meta=dict(self._meta),
             telemetry=dict(self._telemetry),
         )
@@ -89,17 +98,33 @@ class MemoryStore:
             case Released():
                 self._reservations.pop((change.risk_name, change.key), None)
             case InstanceForgotten():
-                self._runs.pop(change.key, None)
-                self._telemetry.pop(change.key, None)
+                for kept in (self._runs, self._results, self._telemetry):
+                    kept.pop(change.key, None)
             case CommandNoted():
                 self._commands.append(change)
             case FinishedSaved():
                 self._finish(change)
             case MetaSaved():
                 self._meta[change.name] = change.value
-            case _:
-                self._runs[change.key] = _updated(self._runs.get(change.key, RunState()), change)
+            case InstanceSaved():
+                self._save(change)
+            case HeldChanged():
+                self._runs[change.key] = replace(self._run(change.key), held=change.held)
+            case AttemptMade():
+                self._runs[change.key] = replace(self._run(change.key), last_attempt=change.when)
+            case Settled():
+                self._runs[change.key] = replace(self._run(change.key), settled_until=change.until)
         return None
+
+    def _run(self, key: RunKey) -> RunState:
+        return self._runs.get(key, RunState())
+
+    def _save(self, change: InstanceSaved) -> None:
+        run = self._run(change.key)
+        before = run.instance.session if run.instance is not None else 0
+        if change.record.session != before:
+            self._results.pop(change.key, None)
+        self._runs[change.key] = replace(run, instance=change.record)
 
     def _finish(self, change: FinishedSaved) -> None:
         self._finished.pop(change.run_id, None)
@@ -107,32 +132,25 @@ class MemoryStore:
         while len(self._finished) > FINISHED_KEPT:
             del self._finished[next(iter(self._finished))]
 
+    def _newest_finished(self) -> tuple[FinishedSaved, ...]:
+        runs = tuple(self._finished.values())
+        count = handed_out(len(run.payload) for run in reversed(runs))
+        return runs[len(runs) - count :]
+
     def _journal(self, change: Journaled) -> int:
         self._number += 1
         entry = NumberedEvent(self._number, change.key, change.event)
         self._recent.append(entry)
         if change.deliver:
             self._undelivered[entry.number] = entry
-        state = self._runs.get(change.key, RunState())
-        if isinstance(change.event, Closed):
-            self._runs[change.key] = replace(state, trades=(*state.trades, change.event))
-        elif isinstance(change.event, Cancelled):
-            self._runs[change.key] = replace(state, cancelled=(*state.cancelled, change.event))
+        if isinstance(change.event, Closed | Cancelled):
+            self._results.setdefault(change.key, []).append(change.event)
         return entry.number
 
 
-def _updated(
-    state: RunState, change: HeldChanged | AttemptMade | Settled | InstanceSaved
-) -> RunState:
-    match change:
-        case HeldChanged():
-            return replace(state, held=change.held)
-        case AttemptMade():
-            return replace(state, last_attempt=change.when)
-        case Settled():
-            return replace(state, settled_until=change.until)
-        case InstanceSaved():
-            before = state.instance.session if state.instance is not None else 0
-            if change.record.session != before:
-                state = replace(state, trades=(), cancelled=())
-            return replace(state, instance=change.record)
+def _with_results(run: RunState, results: Sequence[Closed | Cancelled]) -> RunState:
+    return replace(
+        run,
+        trades=tuple(result for result in results if isinstance(result, Closed)),
+        cancelled=tuple(result for result in results if isinstance(result, Cancelled)),
+    )

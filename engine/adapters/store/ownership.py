@@ -13,31 +13,15 @@ import fcntl
 import json
 import os
 import sys
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import StateError
+from engine.domain.snapshots import Owner
 
 _ATTEMPTS = 10
 _PAUSE_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The process that owns, or owned last, a state file.
-
-    Attributes:
-        started_at: wall clock, ISO-8601.
-        command: its command line.
-        alive: it holds the lock at this moment.
-    """
-
-    pid: int
-    started_at: str
-    command: str
-    alive: bool
 
 
 def lock_path(state: Path) -> Path:

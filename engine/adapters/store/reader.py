@@ -7,26 +7,44 @@ cannot understand it names, and leaves it to the next owner to set aside.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from engine.adapters.store import codec
-from engine.adapters.store.database import explained, file_exists, read_only, recognised
-from engine.adapters.store.loading import Decoder, every, newest
-from engine.adapters.store.ownership import Owner, owner_of
+from engine.adapters.store.database import (
+    DamagedError,
+    damage_text,
+    explained,
+    file_exists,
+    problems_in,
+    read_only,
+    recognised,
+)
+from engine.adapters.store.limits import RECENT_KEPT
+from engine.adapters.store.loading import (
+    FINISHED_SIZES,
+    QUERIES,
+    Decoder,
+    Everything,
+    every,
+    finished_query,
+    named,
+    newest,
+    state_of,
+)
+from engine.adapters.store.ownership import owner_of
 from engine.adapters.store.schema import migrations
 from engine.domain.changes import (
     CommandNoted,
-    InstanceRecord,
     NumberedEvent,
-    Quarantined,
-    Telemetry,
+    StoredState,
 )
 from engine.domain.errors import StateError
-from engine.domain.signals import OpenPosition, RunKey, ScheduledSignal
+from engine.domain.signals import RunKey
+from engine.domain.snapshots import FileFacts, Owner, RunSnapshot, StateSnapshot
+
+T = TypeVar("T")
 
 _COUNTS: Final[Mapping[str, str]] = {
     "instances": "SELECT count(*) FROM instance",
@@ -39,49 +57,8 @@ _COUNTS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunSnapshot:
-    """One run as the file has it; what the file does not have is None.
-
-    Attributes:
-        last_attempt, settled_until: instants, ms UTC.
-    """
-
-    key: RunKey
-    instance: InstanceRecord | None = None
-    held: ScheduledSignal | OpenPosition | None = None
-    last_attempt: int | None = None
-    settled_until: int | None = None
-    telemetry: Telemetry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StateSnapshot:
-    """The file at one moment.
-
-    Attributes:
-        runs: ordered by key.
-        journal: the newest entries, oldest first.
-        commands: the newest operators' commands, oldest first.
-        last_number: of the newest journal entry, 0 when there is none. The journal itself grows for
-            years and is not counted.
-        counts: rows by what they are: ``instances``, ``positions``, ``scheduled``,
-            ``reservations``, ``undelivered``, ``finished``, ``quarantined``.
-        meta: named values of the file.
-        unreadable: rows that cannot be understood, still in their place.
-    """
-
-    runs: tuple[RunSnapshot, ...]
-    journal: tuple[NumberedEvent, ...]
-    commands: tuple[CommandNoted, ...]
-    last_number: int
-    counts: Mapping[str, int]
-    meta: Mapping[str, str]
-    unreadable: tuple[Quarantined, ...]
-
-
 class StateReader:
-    """Reads a state file; one caller at a time, from any thread. A context manager.
+    """Fulfils `engine.domain.snapshots.Reader` on a file.
 
     Args:
         path: the state file.
@@ -93,6 +70,7 @@ class StateReader:
     def __init__(self, path: str | Path) -> None:
         self.path: Final = Path(path).resolve()
         self._known = len(migrations())
+        self._immutable = False
         self._connection = self._opened()
         self._identity = self._file_identity()
         self._data_version: int | None = None
@@ -100,12 +78,7 @@ class StateReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def owner(self) -> Owner | None:
@@ -118,12 +91,7 @@ class StateReader:
         Raises:
             StateError: the file is gone or cannot be read.
         """
-        identity = self._file_identity()
-        if identity != self._identity:
-            # Set aside and begun anew: follow the name, not the file.
-            self._connection.close()
-            self._connection = self._opened()
-            self._identity, self._data_version = identity, None
+        self._follow()
         before = self._data_version
         try:
             (self._data_version,) = self._connection.execute("PRAGMA data_version").fetchone()
@@ -137,18 +105,67 @@ class StateReader:
         Raises:
             StateError: the file cannot be read, or is damaged.
         """
+        return self._at_one_moment(lambda: self._snapshot(journal, commands))
+
+    def load(self) -> StoredState:
+        """What the next owner would start from, in one look; ``quarantined`` is still in its place.
+
+        Raises:
+            StateError: the file cannot be read, or is damaged.
+        """
+
+        def look() -> StoredState:
+            found = {name: self._rows(sql) for name, sql in QUERIES.items()}
+            finished = self._rows(finished_query(self._rows(FINISHED_SIZES)))
+            return state_of(Everything(**found, finished=finished), Decoder())
+
+        return self._at_one_moment(look)
+
+    def events(self, after: int, limit: int = RECENT_KEPT) -> tuple[NumberedEvent, ...]:
+        """Journal entries with numbers above ``after``, oldest first; unreadable ones are left out.
+
+        Raises:
+            StateError: the file cannot be read, or is damaged.
+        """
+        sql = (
+            "SELECT rowid AS row_number, * FROM journal "
+            f"WHERE number > {int(after)} ORDER BY number LIMIT {int(limit)}"
+        )
+        return self._at_one_moment(lambda: tuple(Decoder().events(self._rows(sql))))
+
+    def facts(self) -> FileFacts:
+        """The file as a file; reads all of it to see whether it is sound.
+
+        Raises:
+            StateError: the file cannot be read, or is damaged.
+        """
+        self._follow()
         try:
-            self._connection.execute("BEGIN")
-            try:
-                return self._snapshot(journal, commands)
-            finally:
-                self._connection.execute("ROLLBACK")
+            problems = problems_in(self._connection)
+            if problems:
+                raise DamagedError(damage_text(self.path, "; ".join(problems)))
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            quarantined = self._number(_COUNTS["quarantined"])
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
+        parts = (self.path, self._log)
+        size = sum(part.stat().st_size for part in parts if part.exists())
+        return FileFacts(version, size, quarantined)
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def _at_one_moment(self, look: Callable[[], T]) -> T:
+        self._follow()
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                return look()
+            finally:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
 
     def _snapshot(self, journal: int, commands: int) -> StateSnapshot:
         decoder = Decoder()
@@ -176,8 +193,9 @@ class StateReader:
             unreadable=tuple(bad.found for bad in decoder.bad.values()),
         )
 
-    def _rows(self, sql: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._connection.execute(sql)]
+    def _rows(self, sql: str) -> list[codec.Row]:
+        cursor = self._connection.execute(sql)
+        return named(cursor.description, cursor)
 
     def _number(self, sql: str) -> int:
         return int(self._connection.execute(sql).fetchone()[0])
@@ -186,14 +204,7 @@ class StateReader:
         if not file_exists(self.path):
             raise StateError(f"{self.path} does not exist: no live run has been started on it")
         try:
-            connection = read_only(self.path)
-            connection.row_factory = sqlite3.Row
-            connection.text_factory = codec.text_of
-            try:
-                version = recognised(connection, self.path, self._known)
-            except BaseException:
-                connection.close()
-                raise
+            connection, version = self._recognised()
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
         if version < self._known:
@@ -204,12 +215,51 @@ class StateReader:
             )
         return connection
 
-    def _file_identity(self) -> tuple[int, int] | None:
+    def _recognised(self) -> tuple[sqlite3.Connection, int]:
+        self._immutable = False
+        try:
+            return self._connected()
+        except sqlite3.Error as error:
+            if not _cannot_be_locked(error) or self._log.exists():
+                raise
+        # Beside a file others have to be made while it is read, and this directory takes none.
+        # Without a log there is no owner, so the file stands still until there is one.
+        self._immutable = True
+        return self._connected()
+
+    def _connected(self) -> tuple[sqlite3.Connection, int]:
+        connection = read_only(self.path, immutable=self._immutable)
+        try:
+            connection.text_factory = codec.text_of
+            return connection, recognised(connection, self.path, self._known)
+        except BaseException:
+            connection.close()
+            raise
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(self.path.name + "-wal")
+
+    def _follow(self) -> None:
+        """Look at what has the file's name now: it may have been set aside and begun anew."""
+        if self._file_identity() == self._identity and not (self._immutable and self._log.exists()):
+            return
+        self._connection.close()
+        self._connection = self._opened()
+        self._identity, self._data_version = self._file_identity(), None
+
+    def _file_identity(self) -> tuple[int, ...] | None:
         try:
             found = self.path.stat()
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        # SQLite does not ask whether a file that cannot change has changed.
+        return found.st_dev, found.st_ino, found.st_mtime_ns if self._immutable else 0
+
+
+def _cannot_be_locked(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", "")
+    return name in ("SQLITE_READONLY_DIRECTORY", "SQLITE_CANTOPEN")
 
 
 def _progress(row: codec.Row) -> dict[str, int | None]:

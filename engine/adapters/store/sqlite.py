@@ -192,7 +192,8 @@ class SqliteStore:
     async def _sound_version(self) -> int:
         known = len(self._steps)
         try:
-            return await asyncio.to_thread(examined, self.path, known)
+            # Damage that is only found later could not be set aside any more.
+            return await asyncio.to_thread(examined, self.path, known, whole=self._start_clean)
         except DamagedError as error:
             if not self._start_clean:
                 raise

@@ -30,7 +30,7 @@ from engine.domain.changes import (
     Settled,
     Telemetry,
 )
-from engine.domain.signals import RunKey
+from engine.domain.signals import Cancelled, Closed, RunKey
 
 Parameters: TypeAlias = tuple[Any, ...]
 Group: TypeAlias = tuple[str, list[Parameters]]
@@ -87,6 +87,8 @@ _FORGET_PROGRESS: Final = (
     "ON CONFLICT DO UPDATE SET journal_from = excluded.journal_from, "
     "last_attempt = NULL, settled_until = NULL"
 )
+# Results are found by way of their run's progress.
+_KNOWN: Final = f"INSERT OR IGNORE INTO progress ({_KEY}) VALUES (?, ?, ?, ?, ?)"
 _DELIVERED: Final = "UPDATE journal SET delivered = 1 WHERE number = ?"
 _TELEMETRY: Final = _replace(
     "telemetry", (*KEY_COLUMNS, "at", "last_price", "pnl_percent", "heartbeat")
@@ -138,7 +140,7 @@ def _statements(change: Change, last_number: int) -> tuple[Statement, ...]:
             parameters = (risk, *codec.key_values(key))
             return (Statement(sql, parameters, ("reservation", risk, key)),)
         case Journaled():
-            return (_journal(change, last_number),)
+            return _journal(change, last_number)
         case InstanceSaved():
             return _instance(change, last_number)
         case InstanceForgotten(key):
@@ -172,11 +174,15 @@ def _held(change: HeldChanged) -> Statement:
     return _row("held", named, slot)
 
 
-def _journal(change: Journaled, number: int) -> Statement:
+def _journal(change: Journaled, number: int) -> tuple[Statement, ...]:
     columns = codec.encode_event(change.event, change.key)
     values = (columns.get(name) for name in _EVENT_COLUMNS)
-    parameters = (number, *codec.key_values(change.key), int(change.deliver), *values)
-    return Statement(_JOURNAL, parameters, ("journal", number))
+    key = codec.key_values(change.key)
+    parameters = (number, *key, int(change.deliver), *values)
+    entry = Statement(_JOURNAL, parameters, ("journal", number))
+    if not isinstance(change.event, Closed | Cancelled):
+        return (entry,)
+    return entry, Statement(_KNOWN, key, ("known", change.key))
 
 
 def _instance(change: InstanceSaved, last_number: int) -> tuple[Statement, ...]:

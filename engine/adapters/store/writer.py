@@ -103,6 +103,7 @@ class Writer:
         self._telemetry: dict[RunKey, Telemetry] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._marks_due = False
+        self._marks_refused = False
         self._task = self._loop.create_task(self._run(), name="state writer")
 
     # -- what is asked of it -------------------------------------------------------------------
@@ -244,9 +245,16 @@ class Writer:
         try:
             await self._write_marks()
         except Exception as error:
-            _log.warning("%s", _state_error(error, self._path))
+            # Once, not every second for as long as a disk is full.
+            _log.log(
+                logging.DEBUG if self._marks_refused else logging.WARNING,
+                "%s", _state_error(error, self._path),
+            )  # fmt: skip
+            self._marks_refused = True
             if not self._ending:
                 self._set_timer()
+        else:
+            self._marks_refused = False
 
     async def _finish(self) -> None:
         """Also when the loop is torn down around it: nobody waits for ever, no thread stays."""
