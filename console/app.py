@@ -95,6 +95,8 @@ class SignaldeckApp(App[None]):
     def on_mount(self) -> None:
         """Listen to the host; keep clocks, ages and gathered notices going."""
         self.host.set_listener(self._from_engine)
+        if self.host.restored:
+            self.notify(clean(self.host.restored), title="restored", markup=False)
         self.set_interval(0.5, self._tell_gathered)
         self.set_interval(1.0, self._every_second)
 

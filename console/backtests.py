@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from console.kept_backtests import KIND, kept, recalled
 from console.views import BacktestView, RunRequest
+from engine.domain.changes import FinishedSaved
 from engine.domain.errors import EngineError, RunStateError
 from engine.jobs import BacktestJob
 from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
 
 Put = Callable[[BacktestView], None]
+Keep = Callable[[FinishedSaved], Awaitable[object]]
 _log = logging.getLogger("signaldeck.backtests")
 _ENDED = ("done", "stopped", "failed")
 
@@ -25,7 +28,7 @@ _ENDED = ("done", "stopped", "failed")
 @dataclass(slots=True)
 class _Entry:
     request: RunRequest
-    run: WorkerRun
+    run: WorkerRun | None
     view: BacktestView
     task: asyncio.Task[None] | None = None
     first: tuple[float, int] | None = None
@@ -38,13 +41,16 @@ class BacktestDesk:
         pool: where they run.
         put: called with every new view.
         now: the engine clock, ms UTC.
+        keep: stores an ended one.
     """
 
-    def __init__(self, pool: WorkerPool, put: Put, now: Callable[[], int]) -> None:
+    def __init__(self, pool: WorkerPool, put: Put, now: Callable[[], int], keep: Keep) -> None:
         self._pool = pool
         self._put = put
         self._now = now
+        self._keep = keep
         self._entries: dict[str, _Entry] = {}
+        self._number = 0
 
     @property
     def active(self) -> int:
@@ -61,7 +67,8 @@ class BacktestDesk:
 
     def start(self, request: RunRequest, job: BacktestJob) -> str:
         """Queue a backtest and answer its run id."""
-        run_id = f"backtest-{len(self._entries) + 1}"
+        self._number += 1
+        run_id = f"backtest-{self._number}"
         view = BacktestView(
             run_id=run_id,
             strategy_name=job.strategy_name,
@@ -78,10 +85,28 @@ class BacktestDesk:
         entry.task = asyncio.create_task(self._finish(entry), name=run_id)
         return run_id
 
+    async def recall(self, finished: Sequence[FinishedSaved], put_older: Put) -> None:
+        """List backtests of earlier sessions, given oldest first.
+
+        Their numbers are taken at once; reading them, newest first, goes on beside everything else.
+        """
+        mine = [saved for saved in finished if saved.kind == KIND]
+        numbers = (saved.run_id.rpartition("-")[2] for saved in mine)
+        self._number = max((int(n) for n in numbers if n.isdecimal()), default=0)
+        for saved in reversed(mine):
+            try:
+                bounds = (saved.when, saved.when)
+                request, view = await asyncio.to_thread(recalled, saved, bounds)
+            except EngineError as error:
+                _log.warning("%s", error)
+                continue
+            self._entries[view.run_id] = _Entry(request, None, view)
+            put_older(view)
+
     def stop(self, run_id: str) -> str:
         """Ask a backtest to stop; what it holds is followed to its close first."""
         entry = self._entries[run_id]
-        if entry.view.status in _ENDED:
+        if entry.run is None or entry.view.status in _ENDED:
             raise RunStateError(f"{run_id} has already ended ({entry.view.status})")
         entry.run.stop()
         self._set(entry, status="stopping")
@@ -118,10 +143,18 @@ class BacktestDesk:
         )
 
     async def _finish(self, entry: _Entry) -> None:
+        assert entry.run is not None
+        await self._follow(entry, entry.run)
         try:
-            outcome = await entry.run.result()
+            await self._keep(kept(entry.request, entry.view, self._now()))
         except EngineError as error:
-            if entry.view.status == "stopping" and not entry.run.started:
+            _log.warning("%s is not kept: %s", entry.view.run_id, error)
+
+    async def _follow(self, entry: _Entry, run: WorkerRun) -> None:
+        try:
+            outcome = await run.result()
+        except EngineError as error:
+            if entry.view.status == "stopping" and not run.started:
                 self._set(entry, status="stopped")
                 return
             self._set(entry, status="failed", error=str(error), eta_seconds=None)

@@ -30,6 +30,13 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Configuration, instead of signaldeck.toml."),
 ]
+CleanOption = Annotated[
+    bool,
+    typer.Option(
+        "--start-clean-if-damaged",
+        help="Set a damaged state file aside and start with an empty one.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 app = typer.Typer(
@@ -87,6 +94,7 @@ def console(
     state: StateOption = None,
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
+    start_clean_if_damaged: CleanOption = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
@@ -100,7 +108,8 @@ def console(
         with reporting() as ending:
             from console.supervisor import open_console
 
-            ending.status = open_console(_project(context))
+            project = _project(context)
+            ending.status = open_console(project, start_clean_if_damaged=start_clean_if_damaged)
 
 
 @app.command()
@@ -109,17 +118,19 @@ def demo(
     state: StateOption = None,
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
+    start_clean_if_damaged: CleanOption = False,
 ) -> None:
     """Open the console on a simulated market.
 
     It runs at 60 times real speed, with live runs already trading. It needs no network, no keys
-    and no configuration: only --strategies is looked at.
+    and no configuration: only --strategies and --state are looked at. What it holds is kept in
+    demo-state.db and goes on at the next start.
     """
     with reporting() as ending:
         from console.supervisor import open_demo
 
-        _, folder, _ = _given(context, state, strategies, config)
-        ending.status = open_demo(folder)
+        file, folder, _ = _given(context, state, strategies, config)
+        ending.status = open_demo(folder, file, start_clean_if_damaged=start_clean_if_damaged)
 
 
 @app.command()

@@ -7,11 +7,14 @@ changed since the last snapshot, so thousands of events a second cost a handful 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from math import fsum
 from typing import Any, TypeAlias
 
+from console.deck_rows import Row, first_line, position_text, since
+from console.feed import FEED_SIZE, Feed, Transition, key_of_error, refusal_text
+from console.folds import MeterFold, MilestoneFold, RiskFold
 from console.views import (
     BacktestView,
     Catalog,
@@ -20,10 +23,20 @@ from console.views import (
     FeedEntry,
     HeaderView,
     InstanceView,
+    LogLine,
+    ProfileView,
     Versions,
 )
+from engine.domain.changes import ErrorNote, JournalEvent, RunState, Telemetry
 from engine.domain.errors import RunError
-from engine.domain.events import DataStatus, InstanceChanged, RiskRejection
+from engine.domain.events import (
+    DataStatus,
+    ExchangeStatus,
+    InstanceChanged,
+    Partial,
+    Performance,
+    RiskRejection,
+)
 from engine.domain.signals import (
     Active,
     Cancelled,
@@ -31,14 +44,12 @@ from engine.domain.signals import (
     Idle,
     Mode,
     Opened,
+    OpenPosition,
     RunKey,
     Scheduled,
     SignalRow,
 )
 from engine.domain.time import MINUTE
-
-FEED_SIZE = 2_000
-"""Entries the signal feed keeps; older ones are counted and dropped."""
 
 DeckEvent: TypeAlias = (
     Idle
@@ -51,43 +62,14 @@ DeckEvent: TypeAlias = (
     | RiskRejection
     | RunError
     | DataStatus
+    | ExchangeStatus
+    | Partial
+    | Performance
 )
 """The engine events that `DeckState.apply` folds; anything else is ignored."""
 
 Profit: TypeAlias = Callable[[SignalRow, float], float]
 """Percent a position would book if it closed at a price, costs included."""
-
-
-@dataclass(slots=True)
-class _Row:
-    """The mutable twin of one `InstanceView`; ``view`` is None while it differs from the rest."""
-
-    instance_id: str
-    key: RunKey
-    status: str = "idle"
-    flags: tuple[str, ...] = ()
-    signal: SignalRow | None = None
-    last_price: float | None = None
-    pnl_percent: float | None = None
-    path: float | None = None
-    last_tick: int | None = None
-    trades: int = 0
-    wins: int = 0
-    total_pnl: float = 0.0
-    errors: int = 0
-    last_error: str = ""
-    view: InstanceView | None = None
-
-    def clear_signal(self) -> None:
-        """Forget the position or waiting signal."""
-        self.signal = self.pnl_percent = self.path = None
-
-    def new_session(self) -> None:
-        """Restart what is counted per session."""
-        self.clear_signal()
-        self.trades = self.wins = self.errors = 0
-        self.total_pnl = 0.0
-        self.last_error = ""
 
 
 class DeckState:
@@ -114,12 +96,16 @@ class DeckState:
         self._speed = speed
         self._schedule_ms = schedule_minutes * MINUTE
         self._profit = profit
-        self._rows: dict[RunKey, _Row] = {}
-        self._feed: deque[FeedEntry] = deque(maxlen=feed_size)
-        self._feed_total = 0
+        self._rows: dict[RunKey, Row] = {}
+        self._feed = Feed(feed_size)
         self._backtests: dict[str, BacktestView] = {}
         self._catalog = Catalog()
+        self._milestones = MilestoneFold()
+        self._risk = RiskFold()
+        self._meters = MeterFold()
+        self._log: tuple[tuple[LogLine, ...], int, str] = ((), 0, "")
         self._newest: dict[str, int] = {}
+        self._said: dict[str, ExchangeStatus] = {}
         self._stale: set[tuple[str, str]] = set()
         self._errors = 0
         self._versions = Versions()
@@ -136,6 +122,9 @@ class DeckState:
             RiskRejection: self._rejected,
             RunError: self._failed,
             DataStatus: self._data_status,
+            ExchangeStatus: self._exchange_status,
+            Partial: self._milestone,
+            Performance: lambda e: self._meters.add(e.metric_type, "ms", e.duration),
         }
 
     # -- input ---------------------------------------------------------------------------------
@@ -144,6 +133,42 @@ class DeckState:
         """Fold one event; answers the feed entry it made, None when it made none."""
         handler = self._apply.get(type(event))
         return handler(event) if handler else None
+
+    def restore(
+        self, instance_id: str, key: RunKey, status: str, left: RunState, seen: Telemetry | None
+    ) -> None:
+        """Show a live run as an earlier process left it; its later events go on from there."""
+        row = self._row(key, instance_id)
+        row.status = status
+        row.trades = len(left.trades)
+        row.wins = sum(trade.pnl.pnl_percentage > 0 for trade in left.trades)
+        row.total_pnl = fsum(trade.pnl.pnl_percentage for trade in left.trades)
+        if left.instance is not None:
+            row.last_error = first_line(left.instance.error)
+        if seen is not None and seen.last_price is not None:
+            row.last_price, row.last_tick = seen.last_price, seen.when
+        if left.held is not None:
+            price = row.last_price
+            self._hold(row, left.held.row, left.held.row.price_open if price is None else price)
+            if isinstance(left.held, OpenPosition):
+                row.profit_level, row.loss_level = left.held.profit_level, left.held.loss_level
+            self._dirty.add("risk")
+        self._touch(row)
+
+    def recall(self, event: JournalEvent) -> FeedEntry | None:
+        """Put an event of an earlier process into the feed; the rows know of it already."""
+        self._dirty.add("feed")
+        match event:
+            case Scheduled() | Opened() | Closed() | Cancelled():
+                return self._feed.transition(event)
+            case RiskRejection():
+                return self._rejected(event)
+            case ErrorNote():
+                return self._feed.note(event)
+            case Partial():
+                self._milestones.add(event)
+                self._dirty.add("milestones")
+                return None
 
     def flag(self, key: RunKey, word: str, on: bool) -> None:
         """Show or remove a word (``stuck``) beside the status of a live run."""
@@ -158,6 +183,11 @@ class DeckState:
         self._backtests[view.run_id] = view
         self._dirty.add("backtests")
 
+    def put_older_backtest(self, view: BacktestView) -> None:
+        """Add a backtest that is older than all others."""
+        self._backtests = {view.run_id: view, **self._backtests}
+        self._dirty.add("backtests")
+
     def backtest(self, run_id: str) -> BacktestView | None:
         """What is known of a backtest."""
         return self._backtests.get(run_id)
@@ -166,6 +196,33 @@ class DeckState:
         """Replace what the New-run form offers."""
         self._catalog = catalog
         self._dirty.add("catalog")
+
+    def put_profiles(self, profiles: Iterable[ProfileView]) -> None:
+        """Replace the risk profiles; slots and refusals are folded into them."""
+        self._risk.put_profiles(profiles)
+        self._dirty.add("risk")
+
+    def put_log(self, lines: tuple[LogLine, ...], total: int, path: str) -> None:
+        """Replace the kept lines of the log, newest first; ``total`` counts all there ever were."""
+        if (total, path) != self._log[1:]:
+            self._log = (lines, total, path)
+            self._dirty.add("log")
+
+    def measure(self, name: str, unit: str, value: float) -> None:
+        """Take a sample of something measured; `publish_metrics` shows it."""
+        self._meters.add(name, unit, value)
+
+    def publish_metrics(self) -> None:
+        """Let the next snapshot hold the measurements; sorting them costs, so not every time."""
+        self._dirty.add("metrics")
+
+    def levels(self, key: RunKey, profit: int, loss: int) -> None:
+        """Milestones a position had reached before this console began to listen."""
+        row = self._rows.get(key)
+        if row is not None and (profit > row.profit_level or loss > row.loss_level):
+            row.profit_level = max(profit, row.profit_level)
+            row.loss_level = max(loss, row.loss_level)
+            self._touch(row)
 
     # -- output --------------------------------------------------------------------------------
 
@@ -189,16 +246,30 @@ class DeckState:
             header=self._header(now, heartbeat),
             versions=self._versions,
             instances=self._instances() if "instances" in dirty else last.instances,
-            feed=tuple(self._feed) if "feed" in dirty else last.feed,
-            feed_total=self._feed_total,
+            feed=self._feed.entries() if "feed" in dirty else last.feed,
+            feed_total=self._feed.total,
             backtests=(
                 tuple(reversed(self._backtests.values()))
                 if "backtests" in dirty
                 else last.backtests
             ),
             catalog=self._catalog,
+            milestones=(self._milestones.views() if "milestones" in dirty else last.milestones),
+            profiles=self._profiles() if "risk" in dirty else last.profiles,
+            rejections=self._risk.rejections() if "risk" in dirty else last.rejections,
+            metrics=self._meters.views() if "metrics" in dirty else last.metrics,
+            log=self._log[0],
+            log_total=self._log[1],
+            log_file=self._log[2],
         )
         return self._last
+
+    def _profiles(self) -> tuple[ProfileView, ...]:
+        holders: dict[str, list[str]] = {}
+        for key, row in self._rows.items():
+            if row.signal is not None and not row.signal.is_scheduled:
+                holders.setdefault(key.strategy_name, []).append(row.instance_id)
+        return self._risk.profiles(holders)
 
     def _header(self, now: int, heartbeat: float) -> HeaderView:
         stale = {exchange for exchange, _ in self._stale}
@@ -209,14 +280,17 @@ class DeckState:
             now=now,
             heartbeat=heartbeat,
             speed=self._speed,
-            exchanges=tuple(
-                ExchangeHealth(name, self._newest.get(name), name in stale) for name in names
-            ),
+            exchanges=tuple(self._health(name, name in stale) for name in names),
             running=sum(row.status in ("running", "stopping") for row in rows),
             open=sum(row.signal is not None and not row.signal.is_scheduled for row in rows),
             scheduled=sum(row.signal is not None and row.signal.is_scheduled for row in rows),
             errors=self._errors,
         )
+
+    def _health(self, name: str, stale: bool) -> ExchangeHealth:
+        said = self._said.get(name)
+        offset, used = (said.clock_offset, said.rate_limit_used) if said else (None, None)
+        return ExchangeHealth(name, self._newest.get(name), stale, offset, used)
 
     def _instances(self) -> tuple[InstanceView, ...]:
         views: list[InstanceView] = []
@@ -226,7 +300,7 @@ class DeckState:
             views.append(row.view)
         return tuple(views)
 
-    def _freeze(self, row: _Row) -> InstanceView:
+    def _freeze(self, row: Row) -> InstanceView:
         signal = row.signal
         stale = (row.key.exchange_name, row.key.symbol) in self._stale
         return InstanceView(
@@ -237,7 +311,7 @@ class DeckState:
             exchange_name=row.key.exchange_name,
             status=row.status,
             flags=("stale", *row.flags) if stale else row.flags,
-            position=_position_text(signal),
+            position=position_text(signal),
             entry=signal.price_open if signal else None,
             take_profit=signal.price_take_profit if signal else None,
             stop_loss=signal.price_stop_loss if signal else None,
@@ -251,6 +325,10 @@ class DeckState:
             total_pnl=row.total_pnl,
             errors=row.errors,
             last_error=row.last_error,
+            signal_id=signal.id if signal else "",
+            since=since(signal),
+            profit_level=row.profit_level,
+            loss_level=row.loss_level,
         )
 
     def _expires_at(self, signal: SignalRow) -> int:
@@ -264,12 +342,15 @@ class DeckState:
         self._tick(event).clear_signal()
 
     def _waiting(self, event: Scheduled) -> FeedEntry:
-        self._hold(self._tick(event), event.signal, event.current_price)
-        return self._signal_entry(event, "scheduled", price=event.signal.price_open)
+        if not event.replayed:
+            self._hold(self._tick(event), event.signal, event.current_price)
+        return self._told(event)
 
     def _opened(self, event: Opened) -> FeedEntry:
-        self._hold(self._tick(event), event.signal, event.current_price)
-        return self._signal_entry(event, "opened", price=event.current_price)
+        if not event.replayed:
+            self._hold(self._tick(event), event.signal, event.current_price)
+            self._dirty.add("risk")
+        return self._told(event)
 
     def _active(self, event: Active) -> None:
         row = self._tick(event)
@@ -278,23 +359,22 @@ class DeckState:
             row.path = event.percent_tp if event.percent_tp > 0 else -event.percent_sl
 
     def _closed(self, event: Closed) -> FeedEntry:
-        row = self._tick(event)
-        row.clear_signal()
-        pnl = event.pnl.pnl_percentage
-        row.trades += 1
-        row.wins += pnl > 0
-        row.total_pnl += pnl
-        return self._signal_entry(
-            event, "closed", price=event.current_price, pnl=pnl, detail=str(event.close_reason)
-        )
+        if not event.replayed:
+            row = self._tick(event)
+            row.clear_signal()
+            pnl = event.pnl.pnl_percentage
+            row.trades += 1
+            row.wins += pnl > 0
+            row.total_pnl += pnl
+            self._dirty.add("risk")
+        return self._told(event)
 
     def _cancelled(self, event: Cancelled) -> FeedEntry:
-        self._tick(event).clear_signal()
-        return self._signal_entry(
-            event, "cancelled", price=event.current_price, detail=str(event.cancel_reason)
-        )
+        if not event.replayed:
+            self._tick(event).clear_signal()
+        return self._told(event)
 
-    def _tick(self, event: Idle | Scheduled | Opened | Active | Closed | Cancelled) -> _Row:
+    def _tick(self, event: Idle | Scheduled | Opened | Active | Closed | Cancelled) -> Row:
         row = self._row(event.key)
         row.last_price = event.current_price
         row.last_tick = event.when
@@ -304,7 +384,7 @@ class DeckState:
         self._touch(row)
         return row
 
-    def _hold(self, row: _Row, signal: SignalRow, price: float) -> None:
+    def _hold(self, row: Row, signal: SignalRow, price: float) -> None:
         row.signal = signal
         row.path = None if signal.is_scheduled else 0.0
         marked = self._profit is not None and not signal.is_scheduled
@@ -321,40 +401,27 @@ class DeckState:
         row.status = event.status
         if event.status in ("done", "failed"):
             row.clear_signal()
+            self._dirty.add("risk")
         if event.error:
-            row.last_error = _first_line(event.error)
+            row.last_error = first_line(event.error)
         self._touch(row)
 
-    def _rejected(self, event: RiskRejection) -> FeedEntry | None:
-        signal = event.pending_signal
-        said = event.comment if event.comment not in ("", "N/A") else ""
-        return self._entry(
-            event.key,
-            when=event.timestamp,
-            action="rejected",
-            position=str(signal.position),
-            price=event.current_price,
-            detail=said or f"refused by risk profile {event.risk_name}",
-            signal_id=signal.id,
-        )
+    def _rejected(self, event: RiskRejection) -> FeedEntry:
+        self._risk.refuse(event, refusal_text(event))
+        self._dirty |= {"risk", "feed"}
+        return self._feed.rejection(event)
 
     def _failed(self, error: RunError) -> FeedEntry:
-        key = RunKey(
-            Mode(error.mode or Mode.LIVE),
-            error.exchange_name,
-            error.strategy_name,
-            error.symbol,
-            error.frame_name,
-        )
-        text = _first_line(str(error))
+        key = key_of_error(error)
         row = self._rows.get(key)
         if row is not None:
             row.errors += 1
-            row.last_error = text
+            row.last_error = first_line(str(error))
             self._touch(row)
         self._errors += 1
+        self._dirty.add("feed")
         when = error.when if error.when is not None else self._last.header.now
-        return self._entry(key, when=when, action="error", detail=f"{error.stage}: {text}")
+        return self._feed.error(key, error, when)
 
     def _data_status(self, event: DataStatus) -> None:
         late = (event.exchange_name, event.symbol)
@@ -369,62 +436,34 @@ class DeckState:
             if (row.key.exchange_name, row.key.symbol) == late:
                 self._touch(row)
 
+    def _exchange_status(self, event: ExchangeStatus) -> None:
+        self._said[event.exchange_name] = event
+        self._dirty.add("header")
+
+    def _milestone(self, event: Partial) -> None:
+        if event.backtest:
+            return
+        self._milestones.add(event)
+        self._dirty.add("milestones")
+        row = self._rows.get(event.key)
+        if row is not None and row.signal is not None and row.signal.id == event.data.id:
+            on_profit = event.side == "profit"
+            self.levels(event.key, event.level if on_profit else 0, 0 if on_profit else event.level)
+
     # -- helpers -------------------------------------------------------------------------------
 
-    def _row(self, key: RunKey, instance_id: str = "") -> _Row:
+    def _row(self, key: RunKey, instance_id: str = "") -> Row:
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = _Row(instance_id or str(key), key)
+            row = self._rows[key] = Row(instance_id or str(key), key)
         elif instance_id:
             row.instance_id = instance_id
         return row
 
-    def _touch(self, row: _Row) -> None:
+    def _touch(self, row: Row) -> None:
         row.view = None
         self._dirty.add("instances")
 
-    def _signal_entry(
-        self,
-        event: Scheduled | Opened | Closed | Cancelled,
-        action: str,
-        *,
-        price: float,
-        pnl: float | None = None,
-        detail: str = "",
-    ) -> FeedEntry:
-        return self._entry(
-            event.key,
-            when=event.when,
-            action=action,
-            position=str(event.signal.position),
-            price=price,
-            pnl_percent=pnl,
-            detail=detail or _first_line(event.signal.note),
-            signal_id=event.signal.id,
-        )
-
-    def _entry(self, key: RunKey, *, when: int, action: str, **fields: Any) -> FeedEntry:
-        self._feed_total += 1
-        entry = FeedEntry(
-            number=self._feed_total,
-            when=when,
-            action=action,
-            mode=str(key.mode),
-            symbol=key.symbol,
-            strategy_name=key.strategy_name,
-            exchange_name=key.exchange_name,
-            **fields,
-        )
-        self._feed.appendleft(entry)
+    def _told(self, event: Transition) -> FeedEntry:
         self._dirty.add("feed")
-        return entry
-
-
-def _position_text(signal: SignalRow | None) -> str:
-    if signal is None:
-        return ""
-    return f"{signal.position} waiting" if signal.is_scheduled else str(signal.position)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else ""
+        return self._feed.transition(event)

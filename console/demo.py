@@ -1,19 +1,23 @@
 """The demo: a simulated market at 60 times real speed with live runs already trading.
 
-It starts at a fixed instant of a fixed market, not at today's date. So every demo shows the same
-hours: what somebody reports can be looked up, pictures and tests show what everybody sees, and the
-hours were chosen for signals of every kind, from the first second on.
+Its state file holds the market's seed and the simulated clock, so it goes on where it ended, or
+where it was killed. A new one starts at a fixed instant of a fixed market, not at today's date. So
+every demo shows the same hours: what somebody reports can be looked up, pictures and tests show
+what everybody sees, and the hours were chosen for signals of every kind, from the first second on.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from console.discovery import SHIPPED
-from console.host import HostPlan
+from console.host import CLOCK_META, HostPlan
 from console.settings import ExchangeSection, Project
 from console.views import RunRequest
+from engine.domain.errors import EngineError
 from engine.domain.time import parse_instant
+from engine.runtime import open_reader
 from engine.services.clock import AcceleratedClock
 
 DEMO_SEED: Final = 1
@@ -41,8 +45,15 @@ DEMO_EXCHANGE: Final = "simulated"
 """Name of the demo's exchange."""
 
 
+DEMO_STATE: Final = "demo-state.db"
+"""The demo's state file, in the working directory."""
+
+_SEED_META: Final = "seed"
+
+
 def demo_plan(
     *,
+    state: str = ":memory:",
     speed: float = DEMO_SPEED,
     live: bool = True,
     strategies: str | None = None,
@@ -51,20 +62,23 @@ def demo_plan(
     """What the demo opens.
 
     Args:
+        state: its state file, or ``:memory:``.
         speed: simulated seconds per real second.
         live: start the live runs of `DEMO_RUNS`.
         strategies: a folder of strategy files beside the shipped ones.
         max_workers: worker processes for backtests.
     """
+    seed, _ = _left_behind(state)
     # Constructed without the environment and files: the demo needs no configuration and takes none.
     project = Project.model_construct(
-        state=":memory:",
+        state=state,
         strategies=strategies or str(SHIPPED),
         engine={},
         exchanges={
-            DEMO_EXCHANGE: ExchangeSection.model_validate({"kind": "simulated", "seed": DEMO_SEED})
+            DEMO_EXCHANGE: ExchangeSection.model_validate({"kind": "simulated", "seed": seed})
         },
         keys={},
+        cache="",
     )
     requests = tuple(
         RunRequest("live", strategy_name, symbol, DEMO_EXCHANGE)
@@ -72,8 +86,33 @@ def demo_plan(
     )
     return HostPlan(
         project=project,
+        state=state,
         badge=f"SIMULATED x{speed:g}",
-        make_clock=lambda: AcceleratedClock(DEMO_START, speed),
+        # Read again when the clock is made: an owner that was still closing has moved it on.
+        make_clock=lambda: AcceleratedClock(_left_behind(state)[1], speed),
+        keeps_clock=True,
+        meta=((_SEED_META, str(seed)),),
         live=requests,
         max_workers=max_workers,
     )
+
+
+def _left_behind(state: str) -> tuple[int, int]:
+    """Seed and clock of an earlier demo, else the first ones.
+
+    The clock is the latest instant anything in the file knows of, so time never goes back.
+    """
+    if state == ":memory:" or not Path(state).exists():
+        return DEMO_SEED, DEMO_START
+    try:
+        with open_reader(state) as reader:
+            left = reader.snapshot(journal=1, commands=0)
+        known = [int(left.meta.get(CLOCK_META, DEMO_START))]
+        seed = int(left.meta.get(_SEED_META, DEMO_SEED))
+    except (EngineError, ValueError):
+        return DEMO_SEED, DEMO_START  # opening the file for good says what is wrong with it
+    for run in left.runs:
+        known += [at for at in (run.last_attempt, run.settled_until) if at is not None]
+        if run.telemetry is not None:
+            known.append(run.telemetry.heartbeat)
+    return seed, max(known)

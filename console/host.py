@@ -14,44 +14,40 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from console.backtests import BacktestDesk
+from console.catalog import catalog_of, complete_catalog, symbols_of
 from console.deck import DeckState
-from console.discovery import Workshop, equip, schemas
+from console.discovery import Workshop, equip
+from console.live_desk import LiveDesk
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.run_requests import (
     RequestError,
     backtest_job,
     check_request,
-    exchange_names,
-    exchange_symbols,
 )
 from console.settings import Project
 from console.views import (
+    BacktestView,
     Catalog,
     DeckSnapshot,
-    ExchangeItem,
     FeedEntry,
     FieldError,
+    Quote,
     RunRequest,
-    StrategyItem,
 )
 from engine import Engine
 from engine.core.pricing import pnl
-from engine.domain.bars import FRAME_INTERVALS
+from engine.domain.changes import MetaSaved
 from engine.domain.errors import EngineError, RunError, RunStateError
-from engine.domain.events import InstanceChanged
 from engine.domain.ports import Clock
 from engine.jobs import ENTRY
-from engine.runs.instance import Instance
-from engine.runs.live import LiveExecution
 from engine.runs.workers import WorkerPool
-from engine.runtime import ExchangeSpec
 
 BEAT_SECONDS = 0.2
 """Least time between two snapshots: at most 5 a second."""
@@ -71,9 +67,15 @@ SWITCH_INTERVAL = 0.0005
 BADGE = "SIGNALS ONLY - no orders are sent"
 """What the header says outside of the demo."""
 
+CLOCK_META = "clock"
+"""Name in the state file of a simulated clock's time, ms UTC."""
+
+CLOCK_SECONDS = 5.0
+"""How often that is kept; what runs have settled moves it on as well."""
+
 T = TypeVar("T")
 # Not "validation": whatever a risk rule raises is its refusal, and comes as "risk" too.
-_TOPICS = ("signal_live", "instance", "risk", "data", "error", "exit")
+_TOPICS = ("signal_live", "instance", "risk", "data", "exchange", "error", "exit")
 _log = logging.getLogger("signaldeck.host")
 
 
@@ -84,16 +86,22 @@ class HostPlan:
     Attributes:
         project: configuration: settings, exchanges, strategies.
         state: state file, or ``:memory:``.
+        start_clean_if_damaged: the operator's consent to set a damaged state file aside.
         badge: what the header always says.
         make_clock: called on the engine's thread; None takes the wall clock.
-        live: live runs started with the engine.
+        keeps_clock: the clock is a simulated one: its time is kept in the state file.
+        meta: named values for the state file.
+        live: live runs started with the engine, unless the state holds some.
         max_workers: worker processes for backtests; None lets the pool choose.
     """
 
     project: Project
     state: str = ":memory:"
     badge: str = BADGE
+    start_clean_if_damaged: bool = False
     make_clock: Callable[[], Clock] | None = None
+    keeps_clock: bool = False
+    meta: tuple[tuple[str, str], ...] = ()
     live: tuple[RunRequest, ...] = ()
     max_workers: int | None = None
 
@@ -121,6 +129,8 @@ class EngineHost:
         self._engine: Engine
         self._workshop: Workshop
         self._desk: BacktestDesk
+        self._live: LiveDesk
+        self._restored = ""
         self._dirty: asyncio.Event
         self._end: asyncio.Event
 
@@ -135,6 +145,11 @@ class EngineHost:
     def failure(self) -> str:
         """What ended the engine's thread, "" while it is healthy."""
         return self._failure
+
+    @property
+    def restored(self) -> str:
+        """What start-up brought back, one line; "" when there was nothing."""
+        return self._restored
 
     @property
     def live_count(self) -> int:
@@ -182,9 +197,29 @@ class EngineHost:
         """Start a live run again, or the same backtest as a new one; answers a sentence."""
         return self._command(lambda: self._start_again(run_id))
 
+    def close_run(self, run_id: str) -> Future[str]:
+        """Close a live run's position at market now; answers a sentence."""
+        return self._command(lambda: self._live.command(run_id, "close"))
+
+    def cancel_run(self, run_id: str) -> Future[str]:
+        """Cancel a live run's scheduled signal; answers a sentence."""
+        return self._command(lambda: self._live.command(run_id, "cancel"))
+
+    def stop_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Stop several live runs gracefully; answers a sentence."""
+        return self._command(lambda: self._live.commands(run_ids, "stop"))
+
+    def close_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Close several live runs' positions at market now; answers a sentence."""
+        return self._command(lambda: self._live.commands(run_ids, "close"))
+
+    def quote(self, run_id: str) -> Future[Quote]:
+        """The price that closing a live run's position now would book."""
+        return self._command(lambda: self._live.quote(run_id))
+
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange; () when it cannot tell."""
-        return self._command(lambda: self._symbols(exchange_name))
+        return self._command(lambda: symbols_of(self._engine, self._workshop, exchange_name))
 
     def begin_shutdown(self, *, drain: bool) -> Future[None]:
         """Refuse commands from now on and close the engine.
@@ -249,27 +284,77 @@ class EngineHost:
         plan = self._plan
         self._loop = asyncio.get_running_loop()
         self._dirty, self._end = asyncio.Event(), asyncio.Event()
-        clock = plan.make_clock() if plan.make_clock else None
-        config = plan.project.engine
-        async with Engine(state=plan.state, config=config, clock=clock) as engine:
+        engine = Engine(
+            state=plan.state,
+            config=plan.project.engine,
+            clock=plan.make_clock() if plan.make_clock else None,
+            cache=plan.project.cache or None,
+            start_clean_if_damaged=plan.start_clean_if_damaged,
+        )
+        async with engine:
             self._engine = engine
             self._workshop = equip(engine, plan.project)
             self._prepare_deck(engine)
             pool = WorkerPool(ENTRY, plan.max_workers, output=os.devnull)
-            self._desk = BacktestDesk(pool, self._put_backtest, engine.clock.now)
-            beat = asyncio.create_task(self._beat(), name="beat")
-            asking = asyncio.create_task(self._complete_catalog(), name="symbols")
+            self._desk = BacktestDesk(
+                pool,
+                self._put_backtest,
+                engine.clock.now,
+                lambda finished: engine.store.commit([finished]),
+            )
+            self._live = LiveDesk(engine, self._deck, self._publish)
+            catalog = catalog_of(engine, self._workshop)
+            self._put_catalog(catalog)
+            background = [
+                asyncio.create_task(self._beat(), name="beat"),
+                asyncio.create_task(
+                    complete_catalog(catalog, engine, self._workshop, self._put_catalog),
+                    name="symbols",
+                ),
+            ]
             try:
-                for request in plan.live:
-                    await self._start_run(request)
-                self._publish()
+                await self._begin(background)
                 self._ready.set_result(None)
                 await self._end.wait()
             finally:
-                asking.cancel()
-                beat.cancel()
+                for task in background:
+                    task.cancel()
                 await self._desk.close()
+                with suppress(EngineError):
+                    await self._keep_clock()
         self._publish()
+
+    async def _begin(self, background: list[asyncio.Task[None]]) -> None:
+        """Restore what ran, or start what the plan says."""
+        restored = await self._live.restore()
+        if restored.sentence:
+            _log.info("%s", restored.sentence)
+        self._restored = restored.sentence
+        background.append(
+            asyncio.create_task(
+                self._desk.recall(restored.finished, self._put_older), name="finished backtests"
+            )
+        )
+        if self._plan.meta:
+            await self._engine.store.commit([MetaSaved(*item) for item in self._plan.meta])
+        if not restored.runs:
+            for request in self._plan.live:
+                await self._start_run(request)
+        if self._plan.keeps_clock:
+            await self._keep_clock()
+            background.append(asyncio.create_task(self._keep_clock_going(), name="clock"))
+        self._publish()
+
+    async def _keep_clock(self) -> None:
+        if self._plan.keeps_clock:
+            now = str(self._engine.clock.now())
+            await self._engine.store.commit([MetaSaved(CLOCK_META, now)])
+
+    async def _keep_clock_going(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            with suppress(EngineError):
+                await self._keep_clock()
 
     def _prepare_deck(self, engine: Engine) -> None:
         settings = engine.settings
@@ -281,52 +366,12 @@ class EngineHost:
                 pnl(row.position, row.price_open, price, settings).pnl_percentage
             ),
         )
-        self._deck.put_catalog(self._catalog(engine))
         for topic in _TOPICS:
             engine.bus.subscribe(topic, self._on_event)
 
-    def _catalog(self, engine: Engine) -> Catalog:
-        workshop = self._workshop
-        strategies = [
-            StrategyItem(
-                schema.name,
-                schema.interval,
-                schema.note or "",
-                workshop.origin("strategy", schema.name),
-            )
-            for schema in schemas(engine, "strategies")
-        ]
-        strategies += [
-            StrategyItem(file.path.name, file=str(file.path), error=file.error)
-            for file in workshop.broken
-        ]
-        exchanges: list[ExchangeItem] = []
-        for name in exchange_names(engine, workshop):
-            spec = workshop.exchange_spec(name)
-            kind = spec.kind if spec else "strategy file"
-            exchanges.append(ExchangeItem(name, kind, live=kind != "files"))
-        return Catalog(tuple(strategies), tuple(exchanges), FRAME_INTERVALS)
-
-    async def _complete_catalog(self) -> None:
-        """Add the symbols of each exchange as they become known; asking may take a while."""
-        catalog = self._catalog(self._engine)
-        for at, item in enumerate(catalog.exchanges):
-            try:
-                symbols = await self._symbols(item.name)
-            except Exception as error:
-                _log.warning("symbols of exchange %s: %s", item.name, error)
-                continue
-            exchanges = [*catalog.exchanges]
-            exchanges[at] = replace(item, symbols=symbols)
-            catalog = replace(catalog, exchanges=tuple(exchanges))
-            self._deck.put_catalog(catalog)
-            self._dirty.set()
-
-    async def _symbols(self, exchange_name: str) -> tuple[str, ...]:
-        spec = self._workshop.exchange_spec(exchange_name)
-        if spec is not None and spec.kind == "files":
-            return await asyncio.to_thread(_recorded_symbols, spec)
-        return await exchange_symbols(self._engine, exchange_name)
+    def _put_catalog(self, catalog: Catalog) -> None:
+        self._deck.put_catalog(catalog)
+        self._dirty.set()
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, Exception) and not isinstance(event, RunError):
@@ -336,8 +381,12 @@ class EngineHost:
             self._notices.append(entry)
         self._dirty.set()
 
-    def _put_backtest(self, view: Any) -> None:
+    def _put_backtest(self, view: BacktestView) -> None:
         self._deck.put_backtest(view)
+        self._dirty.set()
+
+    def _put_older(self, view: BacktestView) -> None:
+        self._deck.put_older_backtest(view)
         self._dirty.set()
 
     async def _beat(self) -> None:
@@ -353,8 +402,7 @@ class EngineHost:
             await asyncio.sleep(BEAT_SECONDS)
 
     def _publish(self) -> None:
-        for instance in self._engine.instances():
-            self._deck.flag(instance.key, "stuck", _is_stuck(instance))
+        self._live.flag_words()
         self._snapshot = self._deck.snapshot(self._engine.clock.now(), time.monotonic())
         self._tell(Changed(self._snapshot.versions))
         while self._notices:
@@ -378,56 +426,19 @@ class EngineHost:
             run_id = self._desk.start(request, backtest_job(self._engine, self._workshop, request))
             self._publish()
             return run_id
-        instance = self._engine.live(
-            request.symbol,
-            strategy_name=request.strategy_name,
-            exchange_name=request.exchange_name,
-        )
-        if instance.status == "running":
-            raise RunStateError(f"{instance.key} is already running")
-        instance.start()
-        self._show(instance)
-        return instance.id
+        return await self._live.start(request)
 
     async def _stop_run(self, run_id: str) -> str:
         if self._desk.knows(run_id):
             said = self._desk.stop(run_id)
             self._publish()
             return said
-        instance = self._live(run_id)
-        if instance.status not in ("running", "stopping"):
-            raise RunStateError(f"{instance.key} is not running ({instance.status})")
-        instance.stop()
-        self._show(instance)
-        held = next(
-            (view.position for view in self._snapshot.instances if view.instance_id == run_id), ""
-        )
-        if held and not held.endswith("waiting"):
-            return f"{instance.key}: draining, the open {held} is watched to its end"
-        return f"{instance.key}: stopping, nothing is held"
+        return await self._live.command(run_id, "stop")
 
     async def _start_again(self, run_id: str) -> str:
         if self._desk.knows(run_id):
             return f"{await self._start_run(self._desk.request_of(run_id))} is started"
-        instance = self._live(run_id)
-        if instance.status == "running":
-            raise RunStateError(f"{instance.key} is already running")
-        draining = instance.status == "stopping"
-        instance.start()
-        self._show(instance)
-        return f"{instance.key} {'goes on' if draining else 'is started again'}"
-
-    def _show(self, instance: Instance) -> None:
-        """Let the snapshot hold a command's effect before the command is answered."""
-        key = instance.key
-        self._deck.apply(InstanceChanged(instance.id, key, instance.status, key.mode))
-        self._publish()
-
-    def _live(self, run_id: str) -> Instance:
-        for instance in self._engine.instances():
-            if instance.id == run_id:
-                return instance
-        raise RunStateError(f"run {run_id!r} does not exist any more")
+        return await self._live.command(run_id, "start")
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -438,9 +449,14 @@ class EngineHost:
             self._loop.create_task(self._drain(), name="drain")
 
     async def _drain(self) -> None:
-        running = [i for i in self._engine.instances() if i.status in ("running", "stopping")]
+        running = self._live.running()
         for instance in running:
-            instance.stop()
+            if instance.status == "running":
+                try:
+                    await self._live.command(instance.id, "stop")
+                except EngineError as error:
+                    _log.warning("%s: %s", instance.key, error)
+                    instance.stop()
         await asyncio.gather(*(instance.wait() for instance in running), return_exceptions=True)
         # The last closes are still on their way to the snapshot; a stuck listener must not hold up.
         with suppress(TimeoutError):
@@ -451,17 +467,3 @@ class EngineHost:
 def _release(waiter: Future[None]) -> None:
     if waiter.set_running_or_notify_cancel():
         waiter.set_result(None)
-
-
-def _recorded_symbols(spec: ExchangeSpec) -> tuple[str, ...]:
-    """Symbols of recorded bars, which have to be read for it: not on the engine's loop."""
-    schema = Engine().open_exchange(spec)
-    return tuple(schema.get_symbols()) if schema.get_symbols is not None else ()
-
-
-def _is_stuck(instance: Instance) -> bool:
-    """Whether the run's strategy has not come back from a call that was given up."""
-    execution = instance.execution
-    session = execution.session if isinstance(execution, LiveExecution) else None
-    # A call that is still within its limit is being waited for, and has an instant.
-    return session is not None and session.source.stuck and session.source.asked_at is None

@@ -43,6 +43,23 @@ _TABLE: Final = (
         "run.stop", "x", "Stop",
         "Stop gracefully: no new signals, an open position is watched to its end",
     ),
+    KeySpec("run.close", "X", "Close now", "Close the open position at market, right away"),
+    KeySpec("run.cancel", "c", "Cancel", "Cancel the scheduled signal", show=False),
+    KeySpec("run.stop_all", "ctrl+x", "Stop all", "Stop every live run gracefully", show=False),
+    KeySpec("run.close_all", "ctrl+k", "Close all", "Close every open position now", show=False),
+    KeySpec("search", "slash", "Search", "Show only lines that match what you type"),
+    KeySpec("search.invert", "exclamation_mark", "Invert", "Show what does not match", False),
+    KeySpec(
+        "search.like", "f", "Only this",
+        "Show only this run's lines, or what was shown before again", False,
+    ),
+    KeySpec("log.level", "l", "Level", "Show only lines of this level and above"),
+    KeySpec("metric", "m", "Metric", "Rank by the next figure"),
+    KeySpec("chart.interval", "i", "Interval", "Draw candles of the next interval"),
+    KeySpec("chart.volume", "u", "Volume", "Draw volumes below the candles, or not", show=False),
+    KeySpec("sort", "o", "Sort", "Sort by the next column", show=False),
+    KeySpec("sort.turn", "O", "Sort back", "Turn the order round", show=False),
+    KeySpec("pause", "space", "Pause", "Hold the view still, or go on; all is collected", False),
     KeySpec("copy", "y", "Copy", "Copy the line under the cursor to the clipboard"),
     KeySpec("pane.next", "tab", "Pane", "Go to the next pane"),
     KeySpec("pane.previous", "shift+tab", "Pane back", "Go to the previous pane", show=False),
@@ -52,7 +69,12 @@ _TABLE: Final = (
     KeySpec("quit", "q", "Quit", "Leave the console, after asking"),
     KeySpec("quit.always", "ctrl+q", "Quit", "Leave, also from a dialog", False, True),
     KeySpec("mode.deck", "1", "Deck", "Live runs and the signal feed", show=False),
+    KeySpec("mode.signals", "2", "Signals", "The whole feed, with search", show=False),
+    KeySpec("mode.scheduled", "3", "Scheduled", "Waiting signals and milestones", show=False),
+    KeySpec("mode.risk", "4", "Risk", "Slots, refusals and invalid signals", show=False),
     KeySpec("mode.backtests", "5", "Backtests", "Running and finished backtests", show=False),
+    KeySpec("mode.performance", "7", "Performance", "How long things take", show=False),
+    KeySpec("mode.log", "8", "Log", "The program's log, with search", show=False),
     KeySpec("table.down", "j,down", "Down", "Move the cursor down", show=False),
     KeySpec("table.up", "k,up", "Up", "Move the cursor up", show=False),
     KeySpec("table.page_down", "pagedown", "Page down", "Move a page down", show=False),
@@ -81,7 +103,7 @@ ORDER: Final[Mapping[str, int]] = MappingProxyType({key: at for at, key in enume
 
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "escape": "esc", "question_mark": "?", "pagedown": "page down", "pageup": "page up",
+        "escape": "esc", "question_mark": "?", "slash": "/", "exclamation_mark": "!", "pagedown": "page down", "pageup": "page up",
         "up": "↑", "down": "↓", "left": "←", "right": "→",
     }
 )  # fmt: skip

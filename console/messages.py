@@ -7,7 +7,7 @@ surface a screen may use of the host, so a screen runs just as well on a sample 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +15,15 @@ from typing import Protocol
 from textual.message import Message
 
 from console.notices import HostEvent
-from console.views import DeckSnapshot, FeedEntry, FieldError, RunRequest, Versions
+from console.views import (
+    DeckSnapshot,
+    FeedEntry,
+    FieldError,
+    InstanceDetail,
+    Quote,
+    RunRequest,
+    Versions,
+)
 
 
 class HostPort(Protocol):
@@ -24,6 +32,11 @@ class HostPort(Protocol):
     @property
     def snapshot(self) -> DeckSnapshot:
         """Everything there is to draw; swapped in whole, cheap to read from any thread."""
+        ...
+
+    @property
+    def restored(self) -> str:
+        """What start-up brought back from the state file, one line; "" when there was nothing."""
         ...
 
     def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:
@@ -44,6 +57,30 @@ class HostPort(Protocol):
 
     def start_again(self, run_id: str) -> Future[str]:
         """Start a run that ended once more, or resume one that drains; gives a sentence."""
+        ...
+
+    def close_run(self, run_id: str) -> Future[str]:
+        """Close a live run's position at market now; gives a sentence of what happened."""
+        ...
+
+    def cancel_run(self, run_id: str) -> Future[str]:
+        """Cancel a live run's scheduled signal; gives a sentence of what happened."""
+        ...
+
+    def stop_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Stop several live runs gracefully; gives a sentence, naming what was refused."""
+        ...
+
+    def close_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Close several positions at market now; gives a sentence, naming what was refused."""
+        ...
+
+    def quote(self, run_id: str) -> Future[Quote]:
+        """The price that closing a live run's position now would book."""
+        ...
+
+    def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
+        """What there is to know of one live run, with bars of that interval."""
         ...
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:

@@ -11,11 +11,12 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from console.demo import demo_plan
+from console.demo import DEMO_STATE, demo_plan
 from console.host import EngineHost, HostPlan
 from console.logs import log_path, open_log
 from console.outcomes import FAILED, UsageProblem, say
@@ -43,16 +44,25 @@ class Interface(Protocol):
         ...
 
 
-def open_console(project: Project) -> int:
+def open_console(project: Project, *, start_clean_if_damaged: bool = False) -> int:
     """Open the console on a project; returns the exit status."""
-    return _open(HostPlan(project, state=project.state), drain_after_crash=True)
+    plan = HostPlan(
+        project, state=project.state, start_clean_if_damaged=start_clean_if_damaged
+    )
+    return _open(plan, drain_after_crash=True)
 
 
-def open_demo(strategies: Path | None) -> int:
+def open_demo(
+    strategies: Path | None, state: str | None = None, *, start_clean_if_damaged: bool = False
+) -> int:
     """Open the console on the simulated market; returns the exit status."""
     if strategies is not None and not strategies.is_dir():
         raise ConfigError(f"strategies folder {strategies} does not exist: check --strategies")
-    plan = demo_plan(strategies=str(strategies.absolute()) if strategies else None)
+    plan = demo_plan(
+        state=str(Path(state or DEMO_STATE).absolute()) if state != ":memory:" else state,
+        strategies=str(strategies.absolute()) if strategies else None,
+    )
+    plan = replace(plan, start_clean_if_damaged=start_clean_if_damaged)
     # Nothing of the demo is worth waiting for: its positions are those of a simulated market.
     return _open(plan, drain_after_crash=False)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.domain.outcome import BacktestOutcome
+from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class InstanceView:
         position: ``long``, ``short``, ``long waiting``, ``short waiting`` or "" when flat.
         path: where VWAP stands between stop-loss (-100) and take-profit (+100); 0 is the entry.
         expires_at: instant at which the position (or the waiting signal) times out.
+        signal_id: the position's or waiting signal's id, "" when flat.
+        since: instant at which the position opened (or the signal was scheduled).
+        profit_level, loss_level: highest milestone reached, 0 to 100 in tens.
     """
 
     instance_id: str
@@ -45,6 +48,10 @@ class InstanceView:
     total_pnl: float = 0.0
     errors: int = 0
     last_error: str = ""
+    signal_id: str = ""
+    since: int | None = None
+    profit_level: int = 0
+    loss_level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,10 @@ class FeedEntry:
 
     ``action`` is ``opened | closed | cancelled | scheduled | rejected | error``; ``detail`` is
     the close or cancel reason, the rejection's comment, or the error's first line.
+
+    Attributes:
+        entry, take_profit, stop_loss, minutes, note: the signal's own, where there is one.
+        full: an error's whole text when it has more than one line, shortened where it is huge.
     """
 
     number: int
@@ -67,6 +78,150 @@ class FeedEntry:
     pnl_percent: float | None = None
     detail: str = ""
     signal_id: str = ""
+    entry: float | None = None
+    take_profit: float | None = None
+    stop_loss: float | None = None
+    minutes: int | None = None
+    note: str = ""
+    full: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MilestoneView:
+    """A position reached ``level`` (10..100) percent of its way on one ``side``.
+
+    ``side`` is ``profit`` (towards take-profit) or ``loss`` (towards stop-loss); ``number`` grows
+    by one per milestone and never repeats.
+    """
+
+    number: int
+    when: int
+    symbol: str
+    strategy_name: str
+    exchange_name: str
+    position: str
+    side: str
+    level: int
+    price: float
+    signal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionView:
+    """Refusals of one risk profile for one reason, counted, with what was refused last.
+
+    ``taken`` is the number of slots that were taken at the last refusal.
+    """
+
+    profile: str
+    reason: str
+    count: int
+    when: int
+    symbol: str
+    strategy_name: str
+    position: str
+    price: float
+    taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """A risk profile and what it lets through now.
+
+    Attributes:
+        rules: the notes of its rules, in order; a rule without a note is named by its function.
+        strategies: names of the strategies that need its agreement.
+        active: live runs whose open positions hold its slots, by instance id.
+        refusals: how often it refused since the console started.
+        refused_at: fewest slots taken at any of those refusals; None without one.
+    """
+
+    name: str
+    note: str = ""
+    rules: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+    refusals: int = 0
+    refused_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricView:
+    """One thing that is measured again and again.
+
+    Attributes:
+        unit: ``ms``, ``/s`` or ``MB``.
+        count, mean: over everything since the console started.
+        p50, p95, p99: over the kept samples, by nearest rank.
+        last: the newest sample.
+        recent: means of equal stretches of the kept samples, oldest first, for a sparkline.
+    """
+
+    name: str
+    unit: str
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    last: float
+    recent: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One record of the program's log; ``when`` is wall clock ms UTC.
+
+    ``level`` is ``debug | info | warning | error``; ``message`` holds the traceback as further
+    lines where there is one.
+    """
+
+    number: int
+    when: int
+    level: str
+    logger: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarsView:
+    """Closed bars of one interval, oldest first; ``opened`` are their open times, ms UTC."""
+
+    interval: str
+    opened: tuple[int, ...] = ()
+    open: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    close: tuple[float, ...] = ()
+    volume: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDetail:
+    """What there is to know of one live run beyond its `InstanceView`, asked for on demand.
+
+    Attributes:
+        settings: the settings it runs with, as texts.
+        strategy_file, strategy_hash: where its strategy came from, and the file's SHA-256.
+        session: how often it was started, from 1; ``started_at`` is this session's start.
+        error: what ended it, or the newest error with its traceback; "" without one.
+        statistics, equity: over the session from its start to now.
+        report: the session as Markdown.
+        missed: decisions that fell out because a tick took too long.
+    """
+
+    run_id: str
+    bars: BarsView
+    settings: tuple[tuple[str, str], ...] = ()
+    strategy_file: str = ""
+    strategy_hash: str = ""
+    session: int = 1
+    started_at: int | None = None
+    error: str = ""
+    statistics: BacktestStatistics | None = None
+    equity: tuple[EquityPoint, ...] = ()
+    report: str = ""
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +256,18 @@ class BacktestView:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeHealth:
-    """Newest bar of one exchange: ``newest_close`` is the instant its newest bar closed."""
+    """Newest bar of one exchange: ``newest_close`` is the instant its newest bar closed.
+
+    Attributes:
+        clock_offset: the exchange's clock minus ours, ms; None where it is not known.
+        rate_limit_used: share of its rate limit in use, 0 to 1; None where it is not known.
+    """
 
     exchange_name: str
     newest_close: int | None = None
     stale: bool = False
+    clock_offset: int | None = None
+    rate_limit_used: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +331,18 @@ class Versions:
     backtests: int = 0
     header: int = 0
     catalog: int = 0
+    milestones: int = 0
+    risk: int = 0
+    metrics: int = 0
+    log: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeckSnapshot:
     """Everything the screens draw, swapped in whole by the engine's thread.
 
-    ``feed`` is newest first and bounded; ``feed_total`` counts every entry there ever was.
+    ``feed``, ``milestones`` and ``log`` are newest first and bounded; ``feed_total`` and
+    ``log_total`` count every entry there ever was.
     """
 
     header: HeaderView
@@ -185,6 +352,13 @@ class DeckSnapshot:
     feed_total: int = 0
     backtests: tuple[BacktestView, ...] = ()
     catalog: Catalog = field(default_factory=Catalog)
+    milestones: tuple[MilestoneView, ...] = ()
+    profiles: tuple[ProfileView, ...] = ()
+    rejections: tuple[RejectionView, ...] = ()
+    metrics: tuple[MetricView, ...] = ()
+    log: tuple[LogLine, ...] = ()
+    log_total: int = 0
+    log_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +378,23 @@ class RunRequest:
     start: str = ""
     end: str = ""
     interval: str = "1m"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What closing a position now would book.
+
+    Attributes:
+        at: instant the price is of, ms UTC; ``now`` is when it was asked for.
+        stale: newer bars are late.
+        is_vwap: it is the VWAP, else the newest close.
+    """
+
+    price: float
+    at: int
+    now: int
+    stale: bool
+    is_vwap: bool
 
 
 @dataclass(frozen=True, slots=True)

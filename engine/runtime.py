@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.core.candles import Source
 from engine.domain.errors import (
@@ -19,7 +19,9 @@ from engine.domain.ports import Clock, Store
 from engine.domain.schemas import (
     ExchangeSchema,
     FrameSchema,
+    OptimizerSchema,
     RiskSchema,
+    SizingSchema,
     StrategySchema,
 )
 from engine.domain.settings import Settings
@@ -29,15 +31,21 @@ from engine.domain.signals import (
 )
 from engine.domain.time import MINUTE
 from engine.exchanges import ExchangeSpec, make_exchange, schema_of
+from engine.language_models import LanguageModels, optimizer_parts
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance
 from engine.runs.live_runs import LiveRuns, Recovered
+from engine.runs.optimizer import OptimizerRun
 from engine.services.bus import Bus
 from engine.services.clock import SystemClock
+from engine.services.journal import Recorder
 from engine.services.loader import LoadedFile, execute
 from engine.services.market import Market
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
+
+if TYPE_CHECKING:
+    from engine.adapters.store.reader import StateReader
 
 _log = logging.getLogger("signaldeck.engine")
 _current: ContextVar[Engine | None] = ContextVar("signaldeck_engine", default=None)
@@ -75,6 +83,10 @@ class Engine:
         self.exchanges: Registry[ExchangeSchema] = Registry("exchange")
         self.frames: Registry[FrameSchema] = Registry("frame")
         self.risks: Registry[RiskSchema] = Registry("risk")
+        self.sizings: Registry[SizingSchema] = Registry("sizing")
+        self.recorder = Recorder()
+        self.optimizers: Registry[OptimizerSchema] = Registry("optimizer")
+        self.language_models = LanguageModels()
         self.files: list[LoadedFile] = []
         self.store: Store = (
             store if store is not None else _open_store(state, start_clean_if_damaged)
@@ -114,6 +126,7 @@ class Engine:
             if inspect.isawaitable(done):
                 await done
         self._closers.clear()
+        await self.language_models.close()
         await self.store.close()
 
     # -- settings and components -----------------------------------------------------------------
@@ -183,7 +196,7 @@ class Engine:
             return BacktestExecution(
                 key=key, strategy=strategy, frame=frame, settings=settings, market=market,
                 risk=RiskGate(self.risks, self.bus, settings.max_signal_generation_seconds),
-                bus=self.bus,
+                bus=self.bus, journal=self.recorder.begin(key),
             )  # fmt: skip
 
         return self._instance(key, make)
@@ -203,6 +216,19 @@ class Engine:
             StateError: the state cannot be read.
         """
         return await self.live_runs.recover()
+
+    def optimizer(self, optimizer_name: str, symbol: str) -> OptimizerRun:
+        """A new collection of an optimizer.
+
+        Raises:
+            NotRegisteredError: there is no such optimizer.
+        """
+        schema = self.optimizers.get(optimizer_name, "Optimizer")
+        parts = optimizer_parts()
+        return OptimizerRun(
+            schema, symbol, self.bus, templates=parts.templates, origin=parts.origin,
+            question=parts.question, model=lambda: self.language_models.choose(self.settings),
+        )  # fmt: skip
 
     def instances(self, mode: Mode | None = None) -> tuple[Instance, ...]:
         """All runs made so far, oldest first; of one mode if given."""
@@ -274,7 +300,10 @@ class Engine:
         )
 
     def _registries(self) -> tuple[Registry[Any], ...]:
-        return self.strategies, self.exchanges, self.frames, self.risks
+        return (
+            self.strategies, self.exchanges, self.frames, self.risks, self.sizings,
+            self.optimizers,
+        )  # fmt: skip
 
 
 class _Default:
@@ -291,6 +320,17 @@ def current_engine() -> Engine:
             _Default.engine = Engine()
         engine = _Default.engine
     return engine
+
+
+def open_reader(state: str | Path) -> StateReader:
+    """Look at a state file that another process may own, without changing anything.
+
+    Raises:
+        StateError: there is none, or it is no state file of this version.
+    """
+    from engine.adapters.store.reader import StateReader
+
+    return StateReader(state)
 
 
 def _open_store(state: str | Path, start_clean_if_damaged: bool) -> Store:

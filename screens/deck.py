@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from textual import on, work
@@ -11,9 +12,18 @@ from textual.binding import BindingType
 from console.keymap import bind
 from console.views import FeedEntry, InstanceView
 from screens.base import BaseScreen
-from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, entry_facts, instance_facts
+from screens.run_actions import (
+    all_refusal,
+    cancel_signal,
+    close_all,
+    close_now,
+    run_refusal,
+    start_again,
+    stop_all,
+    stop_run,
+)
 from screens.spelling import spell
 from screens.text import clean, many
 from screens.widgets.feed_table import FeedTable
@@ -24,7 +34,7 @@ from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.tones import Cell
 from screens.widgets.totals_line import TotalsLine
 
-_ENDED = ("idle", "done", "failed", "stopping")
+_RUN_ACTIONS = ("stop_run", "start_again", "close_now", "cancel_signal")
 
 
 class DeckScreen(BaseScreen):
@@ -35,6 +45,10 @@ class DeckScreen(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.stop", "stop_run"),
         bind("run.again", "start_again"),
+        bind("run.close", "close_now"),
+        bind("run.cancel", "cancel_signal"),
+        bind("run.stop_all", "stop_all"),
+        bind("run.close_all", "close_all"),
     ]
 
     def __init__(self, context: ScreenContext) -> None:
@@ -103,21 +117,16 @@ class DeckScreen(BaseScreen):
 
     def reason(self, action: str) -> str:
         """Why an action cannot act now."""
-        if action not in ("stop_run", "start_again"):
+        if action in ("stop_all", "close_all"):
+            return all_refusal(action, self.context.snapshot.instances)
+        if action not in _RUN_ACTIONS:
             return super().reason(action)
         view = self.instances.current
         if view is None:
             return "there is no live run - press {run.new} to start one"
         if not self.instances.has_focus:
             return "the keys are in the signal feed - {pane.next} goes to the runs"
-        name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
-        if action == "stop_run" and view.status == "stopping":
-            return f"{name} is draining already"
-        if action == "stop_run" and view.status != "running":
-            return f"{name} is not running ({view.status})"
-        if action == "start_again" and view.status not in _ENDED:
-            return f"{name} is running already"
-        return ""
+        return run_refusal(action, view)
 
     @on(LineTable.Opened)
     def open_row(self, message: LineTable.Opened) -> None:
@@ -134,39 +143,34 @@ class DeckScreen(BaseScreen):
     @work
     async def action_stop_run(self) -> None:
         """Ask, then stop the run under the cursor gracefully."""
-        view = self.instances.current
-        if view is None:
-            return
-        dialog = ConfirmDialog(
-            f"Stop {view.strategy_name} on {view.symbol}?",
-            _what_stopping_does(view),
-            (Answer("no", "No, leave it running"), Answer("yes", "Stop")),
-        )
-        if await self.app.push_screen_wait(dialog) != "yes":
-            return
-        host = self.context.host
-        sentence = await self.ask(lambda: host.stop_run(view.instance_id), "stop")
-        if sentence is not None:
-            self.notify(clean(sentence), title="stopping", markup=False)
+        await self._act(stop_run)
 
     @work
     async def action_start_again(self) -> None:
         """Start the run under the cursor again."""
+        await self._act(start_again)
+
+    @work
+    async def action_close_now(self) -> None:
+        """Let the symbol be typed, then close the position under the cursor."""
+        await self._act(close_now)
+
+    @work
+    async def action_cancel_signal(self) -> None:
+        """Ask, then cancel the scheduled signal under the cursor."""
+        await self._act(cancel_signal)
+
+    @work
+    async def action_stop_all(self) -> None:
+        """Ask, then stop every run gracefully."""
+        await stop_all(self)
+
+    @work
+    async def action_close_all(self) -> None:
+        """Let CLOSE ALL be typed, then close every position."""
+        await close_all(self)
+
+    async def _act(self, action: Callable[[BaseScreen, InstanceView], Awaitable[None]]) -> None:
         view = self.instances.current
-        if view is None:
-            return
-        host = self.context.host
-        sentence = await self.ask(lambda: host.start_again(view.instance_id), "start")
-        if sentence is not None:
-            self.notify(clean(sentence), title="started", markup=False)
-
-
-def _what_stopping_does(view: InstanceView) -> str:
-    if view.position.endswith("waiting"):
-        return "No new signals. The scheduled signal is cancelled, and the run ends."
-    if view.position:
-        return (
-            f"No new signals. The open {view.position} is watched to its end: "
-            "take-profit, stop-loss or time. Then the run ends."
-        )
-    return "No new signals. Nothing is held, so the run ends."
+        if view is not None:
+            await action(self, view)

@@ -26,7 +26,10 @@ _ENDED = ("done", "stopped", "failed")
 
 
 def quit_dialog(snapshot: DeckSnapshot) -> ConfirmDialog:
-    """The question that fits what is going on; its answers are stay, drain and quit."""
+    """The question that fits what is going on; its answers are stay, quit and drain.
+
+    Quitting loses nothing: what is held is in the state file and goes on at the next start.
+    """
     header = snapshot.header
     tests = sum(view.status not in _ENDED for view in snapshot.backtests)
     lines: list[str] = []
@@ -35,10 +38,11 @@ def quit_dialog(snapshot: DeckSnapshot) -> ConfirmDialog:
         waiting = f" and {many(header.scheduled, 'scheduled signal')}" if header.scheduled else ""
         held = f"{many(header.open, 'open position')}{waiting}"
         lines.append(f"{many(header.running, 'live run')} with {held}.")
+        lines.append("Keep: quit now. The runs go on at the next start, which first settles")
+        lines.append("every bar that was missed; until then nobody watches them.")
         lines.append("Drain: no new signals, open positions are watched to their end, then quit.")
-        lines.append("Quit now: nobody watches them any more.")
+        answers.append(Answer("quit", "Keep and resume"))
         answers.append(Answer("drain", "Drain, then quit"))
-        answers.append(Answer("quit", "Quit now"))
     else:
         lines.append("No live run is going on.")
         answers.append(Answer("quit", "Quit"))
@@ -85,7 +89,8 @@ class DrainDialog(ModalScreen[None]):
         header = self.context.snapshot.header
         return Content(
             f"{many(header.running, 'run')} still going, {many(header.open, 'open position')}.\n"
-            "No new signals are taken. The console closes when the last one has ended."
+            "No new signals are taken. The console closes when the last one has ended.\n"
+            "Quitting now keeps what is still open for the next start."
         )
 
     @on(Button.Pressed, "#now")

@@ -6,12 +6,12 @@ at the same instant, every time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import prod
 from random import Random
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from console.notices import Changed, HostEvent, Notice
 from console.views import (
@@ -23,17 +23,19 @@ from console.views import (
     FeedEntry,
     FieldError,
     HeaderView,
+    InstanceDetail,
     InstanceView,
+    Quote,
     RunRequest,
     StrategyItem,
     Versions,
 )
 from engine.domain.errors import EngineError, RunStateError
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint, RunCounts
+from engine.domain.settings import Settings
 from engine.domain.signals import Closed, CloseReason, Mode, PnL, Position, RunKey, SignalRow
-
-NOW: Final = 1_709_634_245_000
-"""The sample's present: 2024-03-05 10:24:05 UTC."""
+from engine.reports.backtest import backtest_report
+from screens.sample_desk import METRICS, MILESTONES, NOW, PROFILES, REJECTIONS, bars, log
 
 HEARTBEAT: Final = 1000.0
 """Monotonic seconds of the sample's last heartbeat."""
@@ -54,19 +56,21 @@ INSTANCES: Final = (
         "live-1", "live", "BTCUSDT", "sma-cross", "simulated", "running",
         position="long", entry=43_210.5, take_profit=43_642.6, stop_loss=42_778.4,
         last_price=43_391.07, pnl_percent=0.21, path=41.8, expires_at=NOW + 131 * _MINUTE,
-        last_tick=NOW - 5_000, trades=14, wins=9, total_pnl=4.62,
+        last_tick=NOW - 5_000, trades=14, wins=9, total_pnl=4.62, signal_id="signal-50",
+        since=NOW - 70 * _MINUTE, profit_level=40, loss_level=10,
     ),
     InstanceView(
         "live-2", "live", "ETHUSDT", "breakout", "simulated", "running",
         position="short", entry=2_301.2, take_profit=2_278.19, stop_loss=2_324.21,
         last_price=2_314.86, pnl_percent=-0.99, path=-59.4, expires_at=NOW + 44 * _MINUTE,
-        last_tick=NOW - 5_000, trades=8, wins=3, total_pnl=-1.17,
+        last_tick=NOW - 5_000, trades=8, wins=3, total_pnl=-1.17, signal_id="signal-56",
+        since=NOW - 28 * _MINUTE, profit_level=10, loss_level=50,
     ),
     InstanceView(
         "live-3", "live", "SOLUSDT", "breakout", "simulated", "running",
         position="long waiting", entry=98.4, take_profit=99.6, stop_loss=97.2,
         last_price=98.93, expires_at=NOW + 97 * _MINUTE, last_tick=NOW - 5_000,
-        trades=3, wins=2, total_pnl=0.84,
+        trades=3, wins=2, total_pnl=0.84, signal_id="signal-57", since=NOW - 21 * _MINUTE,
     ),
     InstanceView(
         "live-4", "live", "XRPUSDT", "rsi-reversion", "simulated", "running",
@@ -76,7 +80,8 @@ INSTANCES: Final = (
         "live-5", "live", "ADAUSDT", "rsi-reversion", "simulated", "stopping",
         position="long", entry=0.5913, take_profit=0.5972, stop_loss=0.5854,
         last_price=0.5966, pnl_percent=0.5, path=89.8, expires_at=NOW + 12 * _MINUTE,
-        last_tick=NOW - 5_000, trades=5, wins=4, total_pnl=1.93,
+        last_tick=NOW - 5_000, trades=5, wins=4, total_pnl=1.93, signal_id="signal-51",
+        since=NOW - 63 * _MINUTE, profit_level=80,
     ),
     InstanceView(
         "live-6", "live", "BTCUSDT", "[red]均线[/] cross", "papier", "running", ("stale",),
@@ -108,11 +113,22 @@ _FEED_STEPS: Final = (
 )
 
 
+_INVALID: Final = (
+    "validation: take profit 0.08214 is below the entry 0.08231 of a long: set it above, at least "
+    "0.2 % away; minute_estimated_time is 0: must be at least 1"
+)
+
+
 def feed(amount: int = 60, newest: int = 60) -> tuple[FeedEntry, ...]:
     """The newest ``amount`` entries of a feed whose newest has that number, newest first."""
     entries: list[FeedEntry] = []
     for number in range(newest, newest - amount, -1):
         action, symbol, strategy, position, price, pnl, detail = _FEED_STEPS[-number % 10]
+        sign = -1 if position == "short" else 1
+        entry = price / (1 + sign * (pnl or 0.0) / 100) if price is not None else None
+        # A position that closed was scheduled eleven entries before; an error may be a signal's.
+        signal = number - 11 if symbol == "SOLUSDT" and action == "closed" else number
+        detail = _INVALID if action == "error" and number % 20 == 5 else detail
         entries.append(
             FeedEntry(
                 number,
@@ -126,7 +142,11 @@ def feed(amount: int = 60, newest: int = 60) -> tuple[FeedEntry, ...]:
                 price,
                 pnl,
                 detail,
-                f"signal-{number}",
+                f"signal-{signal}" if position else "",
+                entry,
+                None if entry is None else entry * (1 + sign * 0.01),
+                None if entry is None else entry * (1 - sign * 0.01),
+                240 if position else None,
             )
         )
     return tuple(entries)
@@ -252,6 +272,9 @@ CATALOG: Final = Catalog(
 """What the sample's New-run form offers."""
 
 
+_FIRST: Final = Versions(**{name.name: 1 for name in fields(Versions)})
+
+
 def snapshot() -> DeckSnapshot:
     """A console in full swing."""
     header = HeaderView(
@@ -259,14 +282,35 @@ def snapshot() -> DeckSnapshot:
         (ExchangeHealth("papier", NOW - 245_000, True), ExchangeHealth("simulated", NOW - 5_000)),
         running=6, open=3, scheduled=1, errors=3,
     )  # fmt: skip
-    versions = Versions(1, 1, 1, 1, 1)
-    return DeckSnapshot(header, versions, INSTANCES, feed(), 60, backtests(), CATALOG)
+    return DeckSnapshot(
+        header, _FIRST, INSTANCES, feed(), 60, backtests(), CATALOG, MILESTONES, PROFILES,
+        REJECTIONS, METRICS, log(), 40, "/home/operator/.local/state/signaldeck/log/signaldeck.log",
+    )  # fmt: skip
 
 
 def empty_snapshot() -> DeckSnapshot:
     """A console nobody has started anything in."""
     header = HeaderView("SIGNALS ONLY - no orders are sent", NOW, HEARTBEAT)
-    return DeckSnapshot(header, Versions(1, 1, 1, 1, 1), catalog=CATALOG)
+    return DeckSnapshot(header, _FIRST, catalog=CATALOG)
+
+
+def instance_detail(view: InstanceView, interval: str = "1m") -> InstanceDetail:
+    """What is asked for when a run is opened."""
+    result = outcome(7)
+    last = view.last_price or 100.0
+    return InstanceDetail(
+        view.instance_id,
+        bars(interval=interval, last=last),
+        tuple((name, str(value)) for name, value in Settings().model_dump().items()),
+        f"strategies/{view.strategy_name.replace('-', '_')}.py",
+        "3f9a61c08d5e7b24" * 4,
+        2,
+        NOW - 3 * _DAY,
+        f"{view.last_error}\nTraceback (most recent call last):" if view.last_error else "",
+        result.statistics,
+        result.equity,
+        backtest_report(result) if view.trades else "",
+    )
 
 
 class SampleHost:
@@ -276,6 +320,7 @@ class SampleHost:
         self._snapshot = start or snapshot()
         self._notify: Callable[[HostEvent], None] | None = None
         self.commands: list[str] = []
+        self.asked: list[tuple[str, str]] = []
         self.refusal = ""
         self.shutdown: Future[None] = Future()
 
@@ -283,6 +328,11 @@ class SampleHost:
     def snapshot(self) -> DeckSnapshot:
         """What there is to draw."""
         return self._snapshot
+
+    @property
+    def restored(self) -> str:
+        """Nothing was."""
+        return ""
 
     def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:
         """Tell ``notify`` of every `swap`."""
@@ -340,6 +390,37 @@ class SampleHost:
         """Take note of it."""
         return self._answer(f"again {run_id}", f"{run_id} is started again")
 
+    def close_run(self, run_id: str) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"close {run_id}", f"{run_id}: closed at 61,234.5")
+
+    def cancel_run(self, run_id: str) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"cancel {run_id}", f"{run_id}: cancelled")
+
+    def stop_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"stop {' '.join(run_ids)}", f"stop: {len(run_ids)} done")
+
+    def close_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"close {' '.join(run_ids)}", f"close: {len(run_ids)} done")
+
+    def quote(self, run_id: str) -> Future[Quote]:
+        """A price of a moment ago, an old one where the data is stale."""
+        view = next(item for item in self._snapshot.instances if item.instance_id == run_id)
+        stale = "stale" in view.flags
+        at = NOW - (240_000 if stale else 5_000)
+        return _done(Quote(view.last_price or 0.0, at, NOW, stale, False))
+
+    def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
+        """Candles that end at the run's last price, and the figures of a sample outcome."""
+        if self.refusal:
+            return _failed(RunStateError(self.refusal))
+        self.asked.append((run_id, interval))
+        view = next(v for v in self._snapshot.instances if v.instance_id == run_id)
+        return _done(instance_detail(view, interval))
+
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """The symbols of the catalog."""
         named = (e.symbols for e in self._snapshot.catalog.exchanges if e.name == exchange_name)
@@ -365,7 +446,7 @@ def _done(value: _T) -> Future[_T]:
     return future
 
 
-def _failed(error: EngineError) -> Future[str]:
-    future: Future[str] = Future()
+def _failed(error: EngineError) -> Future[Any]:
+    future: Future[Any] = Future()
     future.set_exception(error)
     return future

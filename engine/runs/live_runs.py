@@ -27,6 +27,7 @@ from engine.runs.exchange_watch import ExchangeWatch
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution, every_minute
 from engine.services.bus import Bus
+from engine.services.journal import Recorder, RunJournal
 from engine.services.loader import LoadedFile
 from engine.services.market import MARKET_SETTINGS, Market
 from engine.services.registry import Registry
@@ -39,6 +40,7 @@ class Home(Protocol):
     settings: Settings
     clock: Clock
     bus: Bus
+    recorder: Recorder
     strategies: Registry[StrategySchema]
     exchanges: Registry[ExchangeSchema]
     risks: Registry[RiskSchema]
@@ -169,7 +171,7 @@ class LiveRuns:
         state = await self._store.load()
         restored: list[Instance] = []
         problems = [f"{item.table}: {item.error}" for item in state.quarantined]
-        for key, left in state.runs.items():
+        for key, left in sorted(state.runs.items(), key=_age):
             if key.mode is not Mode.LIVE or (left.instance is None and left.held is None):
                 continue
             seen = state.telemetry.get(key)
@@ -198,23 +200,24 @@ class LiveRuns:
             if isinstance(left, LiveExecution) and (state := left.left_behind()) is not None:
                 # The session before was cancelled with something held: it is followed further.
                 return self._live_execution(
-                    key, strategy, exchange, left.settings, left.record, state
+                    key, strategy, exchange, left.settings, left.record, left.journal, state
                 )
             record = self._new_record(key, strategy)
             settings = self._home.settings
-            return self._live_execution(key, strategy, exchange, settings, record, None)
+            journal = self._home.recorder.begin(key, record.started_at)
+            return self._live_execution(key, strategy, exchange, settings, record, journal, None)
 
         return make
 
     async def _obeyed(self, instance: Instance, command: str) -> str:
         execution = instance.execution
         if command == "start":
-            drains = instance.is_running
+            drains, again = instance.is_running, instance.is_done
             instance.start()
-            return "resumed" if drains else "started"
+            return "resumed" if drains else "started again" if again else "started"
         if not isinstance(execution, LiveExecution) or not instance.is_running:
             raise RunStateError(
-                f"{instance.key} is {instance.status}: there is nothing to {command}"
+                f"{instance.key} is not running ({instance.status}): there is nothing to {command}"
             )
         if command == "stop":
             # Durable before it is done: a stop that was acknowledged survives a crash.
@@ -222,7 +225,7 @@ class LiveRuns:
             await self._store.commit([InstanceSaved(instance.key, stopping)])
             instance.stop()
             held = execution.session is not None and execution.session.is_holding
-            return "draining: no new signals, what is held is followed" if held else "stopped"
+            return "draining: no new signals, what is held is watched to its end" if held else "stopped"
         if command == "close":
             return await execution.operate("close")
         return await execution.operate("cancel")
@@ -245,6 +248,7 @@ class LiveRuns:
         elif file is not None and file.sha256 != left.record.strategy_hash:
             instance.flags = ("strategy changed",)
         self._instances[key] = instance
+        self._remember(key, left)
         held = left.state.held
         if isinstance(held, OpenPosition):
             self._live_gate().book.reserve(left.record.risk_names, key, held)
@@ -274,8 +278,20 @@ class LiveRuns:
             started_at=self._home.clock.now(),
         )
 
+    def _remember(self, key: RunKey, left: _Left) -> None:
+        """What the session did before this process began counts in its reports."""
+        record = left.record
+        journal = self._home.recorder.begin(key, record.started_at)
+        results = (*left.state.trades, *left.state.cancelled)
+        for event in sorted(results, key=lambda result: result.when):
+            journal.note_event(event)
+        if record.status not in ("running", "stopping"):
+            newest = [result.when for result in journal.events]
+            journal.ended_at = max([record.started_at, left.seen_until or 0, *newest])
+
     def _taken_over(self, key: RunKey, left: _Left) -> LiveExecution:
         record = left.record
+        journal = self._home.recorder.of(key) or self._home.recorder.begin(key, record.started_at)
         exchange = self._home.exchanges.get(key.exchange_name, "recovery")
         strategy = self._home.strategies.find(key.strategy_name)
         if strategy is None:
@@ -285,7 +301,7 @@ class LiveRuns:
             )  # fmt: skip
         settings = Settings.model_validate(record.settings)
         return self._live_execution(
-            key, strategy, exchange, settings, record, left.state, left.seen_until
+            key, strategy, exchange, settings, record, journal, left.state, left.seen_until
         )
 
     def _replay(self, entry: NumberedEvent) -> None:
@@ -309,6 +325,7 @@ class LiveRuns:
         exchange: ExchangeSchema,
         settings: Settings,
         record: InstanceRecord,
+        journal: RunJournal,
         resumed: RunState | None,
         seen_until: int | None = None,
     ) -> LiveExecution:
@@ -317,6 +334,7 @@ class LiveRuns:
             strategy=strategy,
             settings=settings,
             market=self._live_market(exchange, settings),
+            journal=journal,
             risk=self._live_gate(),
             bus=self._home.bus,
             clock=self._home.clock,
@@ -376,6 +394,12 @@ class LiveRuns:
             exchange_name=source.exchange_name, when=self._home.clock.now() // MINUTE * MINUTE,
         )  # fmt: skip
         self._home.bus.publish("error", event)
+
+
+def _age(run: tuple[RunKey, RunState]) -> tuple[int, str]:
+    """Runs come back in the order in which they were started."""
+    key, left = run
+    return (left.instance.started_at if left.instance is not None else 0, str(key))
 
 
 def _no_signal(symbol: str, when: object) -> None:

@@ -74,8 +74,8 @@ async def test_modes_are_switched_by_number() -> None:
 async def test_the_footer_lists_the_keys_in_a_fixed_order(size: tuple[int, int]) -> None:
     async with console(size=size) as (app, _, pilot):
         assert footer(app) == [
-            "open", "run.new", "run.again", "run.stop", "copy", "pane.next", "help", "palette",
-            "quit",
+            "open", "run.new", "run.again", "run.stop", "run.close", "copy", "pane.next", "help",
+            "palette", "quit",
         ]  # fmt: skip
         (line,) = lines(app.screen.query_one(KeyBar))
         assert "n New run" in line and "q Quit" in line
@@ -172,16 +172,16 @@ async def test_quitting_asks_and_starts_on_stay() -> None:
         assert isinstance(app.screen, DeckScreen) and host.commands == []
 
 
-async def test_quit_now_closes_the_host_and_leaves() -> None:
+async def test_keeping_the_positions_closes_the_host_and_leaves() -> None:
     async with console() as (app, host, pilot):
-        await pilot.press("q", "right", "right", "enter")
+        await pilot.press("q", "right", "enter")
         await until(pilot, lambda: not app.is_running)
         assert host.commands == ["shutdown drain=False"] and app.return_code == 0
 
 
 async def test_draining_waits_counts_and_then_leaves() -> None:
     async with console() as (app, host, pilot):
-        await pilot.press("q", "right", "enter")
+        await pilot.press("q", "right", "right", "enter")
         await pilot.pause()
         assert isinstance(app.screen, DrainDialog) and host.commands == ["shutdown drain=True"]
         assert "6 runs still going, 3 open positions" in str(
@@ -199,7 +199,7 @@ async def test_draining_waits_counts_and_then_leaves() -> None:
 
 async def test_a_drain_can_be_cut_short() -> None:
     async with console() as (app, host, pilot):
-        await pilot.press("ctrl+q", "right", "enter")
+        await pilot.press("ctrl+q", "right", "right", "enter")
         await pilot.pause()
         await pilot.press("right", "enter")
         await until(pilot, lambda: not app.is_running)
@@ -237,7 +237,7 @@ def test_a_newer_change_replaces_one_that_still_waits() -> None:
 
 async def test_greyed_keys_say_why_in_the_footer_and_when_pressed() -> None:
     async with console(empty_snapshot()) as (app, host, pilot):
-        assert greyed(app) == {"open", "copy", "run.stop", "run.again"}
+        assert greyed(app) == {"open", "copy", "run.stop", "run.again", "run.close"}
         for key, why in (
             ("enter", "the table is empty"),
             ("y", "there is no line here to copy"),

@@ -215,7 +215,7 @@ async def test_quit_drains_and_leaves() -> None:
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DeckScreen))
-        await pilot.press("q", "right", "enter")
+        await pilot.press("q", "right", "right", "enter")
         await until(pilot, lambda: isinstance(app.screen, DrainDialog) or not app.is_running)
         await until(pilot, lambda: not app.is_running, tries=1_200)
         shot = watch.host.snapshot

@@ -1,0 +1,186 @@
+"""What an operator does to live runs, wherever they are shown: the questions, and the commands.
+
+A question says what will happen before it happens, starts on No, and what books money has to be
+typed. Why an action cannot act is told here as well, so every screen gives the same reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from console.views import InstanceView, Quote
+from engine.domain.errors import EngineError
+from screens.base import BaseScreen
+from screens.confirm import Answer, ConfirmDialog
+from screens.text import clean, many, price, span, time_of_day
+from screens.typed import TypedDialog
+
+CLOSE_ALL: Final = "CLOSE ALL"
+"""What has to be typed before every position is closed."""
+
+_ENDED = ("idle", "done", "failed", "stopping")
+
+
+def run_refusal(action: str, view: InstanceView) -> str:
+    """Why an action cannot act on a run now, "" when it can.
+
+    Args:
+        action: ``stop_run``, ``start_again``, ``close_now`` or ``cancel_signal``.
+        view: the run.
+    """
+    name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
+    waiting = view.position.endswith("waiting")
+    if action == "start_again":
+        return "" if view.status in _ENDED else f"{name} is running already"
+    if action == "stop_run" and view.status == "stopping":
+        return f"{name} is draining already"
+    if view.status not in ("running", "stopping"):
+        return f"{name} is not running ({view.status})"
+    if action == "close_now" and (waiting or not view.position):
+        return f"{name} has no open position" + (
+            ", its signal waits - {run.cancel} cancels it" if waiting else ""
+        )
+    if action == "cancel_signal" and not waiting:
+        return f"{name} has no scheduled signal" + (
+            " but an open position - {run.close} closes it" if view.position else ""
+        )
+    return ""
+
+
+def all_refusal(action: str, views: Sequence[InstanceView]) -> str:
+    """Why ``stop_all`` or ``close_all`` cannot act now, "" when it can."""
+    if action == "stop_all":
+        return "" if _running(views) else "no live run is running"
+    return "" if _open(views) else "no position is open"
+
+
+async def stop_run(screen: BaseScreen, view: InstanceView) -> None:
+    """Ask, then stop a run gracefully."""
+    dialog = ConfirmDialog(
+        f"Stop {view.strategy_name} on {view.symbol}?",
+        _what_stopping_does(view),
+        (Answer("no", "No, leave it running"), Answer("yes", "Stop")),
+    )
+    if await screen.app.push_screen_wait(dialog) == "yes":
+        host = screen.context.host
+        said = await screen.ask(lambda: host.stop_run(view.instance_id), "stop")
+        _tell(screen, said, "stopping")
+
+
+async def start_again(screen: BaseScreen, view: InstanceView) -> None:
+    """Start a run again, or resume one that drains."""
+    host = screen.context.host
+    said = await screen.ask(lambda: host.start_again(view.instance_id), "start")
+    _tell(screen, said, "started")
+
+
+async def close_now(screen: BaseScreen, view: InstanceView) -> None:
+    """Show the price it will book, let the symbol be typed, then close the position."""
+    host = screen.context.host
+    quote = await screen.ask(lambda: host.quote(view.instance_id), "close now")
+    if quote is None:
+        return
+    shown = [quote]
+
+    async def renew() -> None:
+        with suppress(EngineError):  # the position is gone: closing will say so
+            shown[0] = await asyncio.wrap_future(host.quote(view.instance_id))
+
+    dialog = TypedDialog(
+        f"Close the {view.position} {clean(view.symbol)} of {clean(view.strategy_name)} now?",
+        lambda: _what_closing_does(screen, view, shown[0]),
+        view.symbol,
+        "Close now",
+        renew,
+    )
+    if await screen.app.push_screen_wait(dialog):
+        said = await screen.ask(lambda: host.close_run(view.instance_id), "close now")
+        _tell(screen, said, "close now")
+
+
+async def cancel_signal(screen: BaseScreen, view: InstanceView) -> None:
+    """Ask, then cancel a scheduled signal."""
+    dialog = ConfirmDialog(
+        f"Cancel the scheduled signal of {view.strategy_name} on {view.symbol}?",
+        f"It waits for {price(view.entry)}. The run goes on and may signal again.",
+        (Answer("no", "No, keep it"), Answer("yes", "Cancel it")),
+    )
+    if await screen.app.push_screen_wait(dialog) == "yes":
+        host = screen.context.host
+        said = await screen.ask(lambda: host.cancel_run(view.instance_id), "cancel")
+        _tell(screen, said, "cancel")
+
+
+async def stop_all(screen: BaseScreen) -> None:
+    """Ask, then stop every run gracefully."""
+    views = _running(screen.context.snapshot.instances)
+    held = len(_open(views))
+    dialog = ConfirmDialog(
+        f"Stop {many(len(views), 'live run')}?",
+        "No new signals; scheduled ones are cancelled. "
+        f"{many(held, 'open position')} will be watched to the end, then the runs end.",
+        (Answer("no", "No, leave them running"), Answer("yes", "Stop all")),
+    )
+    if await screen.app.push_screen_wait(dialog) == "yes":
+        host = screen.context.host
+        ids = [view.instance_id for view in views]
+        _tell(screen, await screen.ask(lambda: host.stop_runs(ids), "stop all"), "stop all")
+
+
+async def close_all(screen: BaseScreen) -> None:
+    """Let ``CLOSE ALL`` be typed, then close every open position at market."""
+    views = _open(screen.context.snapshot.instances)
+    names = ", ".join(f"{clean(view.position)} {clean(view.symbol)}" for view in views)
+    stale = sum("stale" in view.flags for view in views)
+    late = f"\nThe data of {stale} of them is STALE: older prices." if stale else ""
+    dialog = TypedDialog(
+        f"Close {many(len(views), 'open position')} at market now?",
+        lambda: f"{names}\nEach books its newest price; the runs go on and may open again.{late}",
+        CLOSE_ALL,
+        "Close all now",
+    )
+    if await screen.app.push_screen_wait(dialog):
+        host = screen.context.host
+        ids = [view.instance_id for view in views]
+        _tell(screen, await screen.ask(lambda: host.close_runs(ids), "close all"), "close all")
+
+
+def _what_stopping_does(view: InstanceView) -> str:
+    if view.position.endswith("waiting"):
+        return "No new signals. The scheduled signal is cancelled, and the run ends."
+    if view.position:
+        return (
+            f"No new signals. The open {view.position} is watched to its end: "
+            "take-profit, stop-loss or time. Then the run ends."
+        )
+    return "No new signals. Nothing is held, so the run ends."
+
+
+def _what_closing_does(screen: BaseScreen, view: InstanceView, quote: Quote) -> str:
+    kind = "VWAP" if quote.is_vwap else "newest close"
+    age = span(max(0, screen.context.now() - quote.at) / 1000)
+    late = [f"THE DATA IS STALE: this price is {age} old."] if quote.stale else []
+    return "\n".join(
+        (
+            *late,
+            f"It books about {price(quote.price)}, the {kind} at {time_of_day(quote.at)} UTC"
+            f" ({age} ago); opened at {price(view.entry)}.",
+            "It closes at the next instant, right away; the run goes on and may open again.",
+        )
+    )
+
+
+def _running(views: Sequence[InstanceView]) -> list[InstanceView]:
+    return [view for view in views if view.status == "running"]
+
+
+def _open(views: Sequence[InstanceView]) -> list[InstanceView]:
+    return [view for view in views if view.position and not view.position.endswith("waiting")]
+
+
+def _tell(screen: BaseScreen, said: str | None, title: str) -> None:
+    if said is not None:
+        screen.notify(clean(said), title=title, markup=False)

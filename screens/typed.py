@@ -1,0 +1,115 @@
+"""A question whose yes has to be typed: for what cannot be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from console.keymap import bind
+from screens.text import clean, clean_lines
+
+
+class TypedDialog(ModalScreen[bool]):
+    """Ask; answers True only when the word was typed and confirmed.
+
+    No has the focus; whatever is typed goes into the field all the same.
+
+    Args:
+        question: the question, one line.
+        detail: gives what follows from a yes, one line or several; asked again every second.
+        word: what has to be typed, letter by letter.
+        yes: what the confirming button says.
+        renew: awaited every second before the detail is asked for again.
+    """
+
+    CSS_PATH = "confirm.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "no"),
+        bind("dialog.next", "app.focus_next"),
+        bind("dialog.previous", "app.focus_previous"),
+    ]
+
+    def __init__(
+        self,
+        question: str,
+        detail: Callable[[], str],
+        word: str,
+        yes: str,
+        renew: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__(classes="question-dialog")
+        self._question = question
+        self._detail = detail
+        self._word = word
+        self._yes = yes
+        self._renew = renew
+
+    def compose(self) -> ComposeResult:
+        """Question, detail, field, buttons."""
+        with Vertical(id="dialog"):
+            yield Static(Content("\n".join(clean_lines(self._question))), id="question")
+            yield Static(self._content(), id="detail")
+            yield Static(Content(f"Type {clean(self._word)} to confirm:"), id="prompt")
+            yield Input(id="word", compact=True, select_on_focus=False)
+            with Horizontal(id="answers"):
+                yield Button("No", id="no", compact=True)
+                yield Button(Content(self._yes), id="yes", compact=True, disabled=True)
+
+    def on_mount(self) -> None:
+        """No has the focus; prices and ages in the detail move."""
+        self.query_one("#no", Button).focus()
+        self.set_interval(1.0, self.follow)
+
+    async def follow(self) -> None:
+        """Ask for the detail again."""
+        if self._renew is not None:
+            await self._renew()
+        if self.is_mounted:
+            self.query_one("#detail", Static).update(self._content())
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter typed on a button belongs into the field."""
+        field = self.query_one(Input)
+        typed = event.character if event.is_printable else None
+        if typed and typed != " " and self.focused != field:
+            event.stop()
+            event.prevent_default()
+            field.focus()
+            field.insert_text_at_cursor(typed)
+
+    @on(Input.Changed)
+    def typed(self) -> None:
+        """Yes can be pressed once the word is right."""
+        self.query_one("#yes", Button).disabled = not self._is_right
+
+    @on(Input.Submitted)
+    def submitted(self) -> None:
+        """Enter behind the right word is a yes; behind a wrong one it is nothing."""
+        if self._is_right:
+            self.dismiss(True)
+
+    @on(Button.Pressed, "#yes")
+    def confirmed(self) -> None:
+        """Yes."""
+        if self._is_right:
+            self.dismiss(True)
+
+    @on(Button.Pressed, "#no")
+    def action_no(self) -> None:
+        """No."""
+        self.dismiss(False)
+
+    @property
+    def _is_right(self) -> bool:
+        return self.query_one(Input).value.strip() == self._word
+
+    def _content(self) -> Content:
+        return Content("\n".join(clean_lines(self._detail())))
