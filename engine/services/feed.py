@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from engine.domain.errors import ExchangeError
 from engine.domain.ports import Clock
-from engine.domain.time import MINUTE
+from engine.domain.time import MINUTE, minute_text
 from engine.services.series import BarSeries
 
 WARM_UP_MINUTES: Final = 1440
@@ -32,12 +33,12 @@ _REMEMBERED: Final = 4
 class History(Protocol):
     """What a feed needs of a market."""
 
-    def known(self, symbol: str) -> BarSeries | None:
-        """The symbol's 1m series; None while nothing was ever loaded."""
+    def known(self, symbol: str, interval: str = "1m") -> BarSeries | None:
+        """What was loaded of an interval; None while nothing ever was."""
         ...
 
-    async def ensure(self, symbol: str, since: int, until: int) -> BarSeries:
-        """Load 1m bars that open from ``since`` on and close up to ``until`` (ms UTC)."""
+    async def ensure(self, symbol: str, since: int, until: int, interval: str = "1m") -> BarSeries:
+        """Load bars that open from ``since`` on and close up to ``until`` (ms UTC)."""
         ...
 
     async def extend(self, symbol: str, until: int) -> bool:
@@ -68,6 +69,7 @@ class LiveFeed:
         self._lead_in = lead_in
         self._clock_offset = clock_offset
         self._polls: dict[str, asyncio.Task[None]] = {}
+        self._higher: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._said: dict[str, tuple[int, bool]] = {}
         self._told: dict[str, deque[Exception]] = {}
 
@@ -118,6 +120,40 @@ class LiveFeed:
             if ours or over:
                 return series.end >= when
 
+    async def complete(self, symbol: str, interval: str, when: int) -> None:
+        """Wait, up to the next minute, for the bars of a higher interval that closed by ``when``.
+
+        They are late while the minutes they are made of are here. An interval in which nothing was
+        traded has no bar that could come: it is flat.
+
+        Raises:
+            EngineError: the exchange failed, or still does not have what its minutes tell of.
+        """
+        series, minutes = self._history.known(symbol, interval), self._history.known(symbol)
+        assert series is not None
+        last = when // series.step * series.step
+        if series.end >= last or minutes is None or minutes.end < last:
+            return
+        needed = last
+        while needed > series.end and not minutes.any_real(needed - series.step, needed):
+            needed -= series.step
+        if needed > series.end:
+            key = symbol, interval
+            task = self._higher.get(key)
+            if task is None or task.done():
+                poll = self._poll_higher(series, symbol, interval, needed, when)
+                task = asyncio.get_running_loop().create_task(poll)
+                task.add_done_callback(_heard)
+                self._higher[key] = task
+            with self._clock.waiting():
+                await asyncio.shield(task)
+        if series.end < needed:
+            raise ExchangeError(
+                f"{symbol} {interval}: the bar that closed at {minute_text(needed)} has not come, "
+                "although its minutes have: the exchange makes its bars late, ask it for 1m"
+            )
+        series.pad(last)
+
     def note(self, symbol: str, when: int, *, stale: bool) -> bool:
         """A run found its data late, or arrived, at ``when``; whether that is news."""
         at, before = self._said.get(symbol, (0, False))
@@ -136,7 +172,8 @@ class LiveFeed:
 
     async def close(self) -> None:
         """End polls that are under way."""
-        tasks = [task for task in self._polls.values() if not task.done()]
+        polls = (*self._polls.values(), *self._higher.values())
+        tasks = [task for task in polls if not task.done()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,6 +191,17 @@ class LiveFeed:
                     return
                 await self._clock.sleep_until(min(when + MINUTE, now + pause))
                 pause = min(longest, pause * 2)
+
+    async def _poll_higher(
+        self, series: BarSeries, symbol: str, interval: str, needed: int, when: int
+    ) -> None:
+        pause = _POLL_FIRST
+        with self._clock.working():
+            while series.end < needed and (now := self._clock.now()) < when + MINUTE:
+                await self._clock.sleep_until(min(when + MINUTE, now + pause))
+                pause = min(_POLL_LAST, pause * 2)
+                series.loaded_until = min(series.loaded_until, series.end)
+                await self._history.ensure(symbol, series.first, needed, interval)
 
     async def _begin(self, when: int) -> None:
         """Wait until the exchange can have the bar: asking earlier is one more request."""

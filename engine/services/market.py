@@ -22,7 +22,6 @@ from engine.core.candles import (
     fill,
     hole_error,
     long_hole,
-    resampled,
     to_columns,
 )
 from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, concat, interval_ms, select
@@ -39,7 +38,7 @@ from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, minute_text
 from engine.services.feed import WARM_UP_MINUTES, LiveFeed
 from engine.services.isolation import user_error
-from engine.services.series import BarSeries
+from engine.services.series import BarSeries, made_of
 
 PAGE: Final = 1000
 """Candles asked for in one exchange call."""
@@ -147,6 +146,8 @@ class Market:
         if self._serves(interval):
             try:
                 await self._deep_enough(symbol, interval, since, when, limit)
+                if self._live:
+                    await self.feed.complete(symbol, interval, when)
                 return self._cut(symbol, interval, when, limit)
             except (CandleDataError, NoDataError, _UnservedError) as reason:
                 if self._serves_surely(interval):
@@ -204,9 +205,9 @@ class Market:
             raise NoDataError(f"exchange {self.schema.name!r} has no candles for {symbol!r}")
         return series
 
-    def known(self, symbol: str) -> BarSeries | None:
-        """The symbol's 1m series; None while nothing was ever loaded."""
-        return self._series.get((symbol, "1m"))
+    def known(self, symbol: str, interval: str = "1m") -> BarSeries | None:
+        """What was loaded of an interval; None while nothing ever was."""
+        return self._series.get((symbol, interval))
 
     def newest_close(self, symbol: str) -> int | None:
         """The instant at which the newest known minute closed; None while there is none."""
@@ -215,13 +216,13 @@ class Market:
 
     # -- loading ---------------------------------------------------------------------------
 
-    async def ensure(self, symbol: str, since: int, until: int) -> BarSeries:
-        """Load 1m bars that open from ``since`` on and close up to ``until`` (ms UTC).
+    async def ensure(self, symbol: str, since: int, until: int, interval: str = "1m") -> BarSeries:
+        """Load bars that open from ``since`` on and close up to ``until`` (ms UTC).
 
         Raises:
             EngineError: nothing is there, it cannot be used, or the exchange failed for good.
         """
-        return await self._ensure(symbol, "1m", since, until)
+        return await self._ensure(symbol, interval, since, until)
 
     async def _deep_enough(
         self, symbol: str, interval: str, since: int, when: int, limit: int
@@ -459,21 +460,8 @@ class Market:
         return interval == "1m" or self.schema.intervals is not None
 
     def _resample(self, symbol: str, interval: str, step: int) -> None:
-        base = self.minutes(symbol)
-        series = self._series.get((symbol, interval))
-        if series is None or base.first < series.base_first:
-            series = BarSeries(step, 0)
-            start = 0
-        else:
-            start = (series.end - base.first) // base.step if series.size else 0
-        cut = slice(start, base.size)
-        if base.size > start:
-            part = select(base.columns, cut)
-            series.append(resampled(part, base.real[cut], base.step, step))
-        series.base_first = base.first
-        series.at_start = base.at_start
-        series.loaded_until = base.loaded_until // step * step
-        self._series[symbol, interval] = series
+        base, key = self.minutes(symbol), (symbol, interval)
+        self._series[key] = made_of(base, self._series.get(key), step)
 
     def _cut(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
         series = self._series[symbol, interval]

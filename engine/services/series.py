@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from engine.core.candles import Filled
+from engine.core.candles import Filled, resampled
 from engine.core.exits import PriceColumns
 from engine.core.lifecycle import BarClose
 from engine.core.pricing import vwap_last, vwap_series
@@ -111,6 +111,21 @@ class BarSeries:
             return self.end
         return self.first + (start + int(real.argmin())) * self.step
 
+    def any_real(self, start: int, end: int) -> bool:
+        """Whether one of the bars that open in ``[start, end)`` (ms UTC) fills no hole."""
+        cut = slice(max(0, (start - self.first) // self.step), self.closed(end))
+        return bool(self.real[cut].any())
+
+    def pad(self, until: int) -> None:
+        """Add flat bars at the newest close up to ``until`` (ms UTC): nothing was traded."""
+        count = (until - self.end) // self.step
+        if count <= 0:
+            return
+        stamps = self.end + np.arange(count, dtype=np.int64) * self.step
+        price = np.full(count, self.columns.close[self.size - 1])
+        flat = Columns(stamps, price, price, price, price, np.zeros(count))
+        self.append(Filled(flat, np.zeros(count, dtype=np.bool_)))
+
     def append(self, filled: Filled) -> None:
         """Add bars that follow the newest one without a hole."""
         extra = len(filled.columns.timestamp)
@@ -184,3 +199,26 @@ class BarSeries:
         cut = slice(start, self.size)
         fresh = vwap_series(c.high[cut], c.low[cut], c.close[cut], c.volume[cut], self._window)
         self.vwap[old : self.size] = fresh[old - start :]
+
+
+def made_of(base: BarSeries, before: BarSeries | None, step: int) -> BarSeries:
+    """A series of a higher interval, made of the bars of a lower one.
+
+    Args:
+        base: the bars.
+        before: the answer for fewer of them, which is added to where possible.
+        step: the higher interval in ms.
+    """
+    series, start = before, 0
+    if series is None or base.first < series.base_first:
+        series = BarSeries(step, 0)
+    elif series.size:
+        start = (series.end - base.first) // base.step
+    cut = slice(start, base.size)
+    if base.size > start:
+        part = select(base.columns, cut)
+        series.append(resampled(part, base.real[cut], base.step, step))
+    series.base_first = base.first
+    series.at_start = base.at_start
+    series.loaded_until = base.loaded_until // step * step
+    return series
