@@ -23,15 +23,13 @@ from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from engine.domain.errors import EngineError, SettingsError
 from engine.domain.settings import Settings
+from engine.exchanges import EXCHANGE_KINDS
 
 CONFIG_NAME = "signaldeck.toml"
 """Configuration file looked for in the working directory."""
 
 ENV_PREFIX = "SIGNALDECK_"
 """Prefix of the environment variables that override the file."""
-
-EXCHANGE_KINDS = ("simulated", "files")
-"""Kinds of exchange that ``[exchanges.NAME]`` can configure."""
 
 
 class ConfigError(EngineError):
@@ -44,12 +42,30 @@ class ExchangeSection(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str
-    """``simulated`` or ``files``."""
+    """``simulated``, ``files`` or ``ccxt``."""
 
     @property
     def options(self) -> dict[str, Any]:
         """The keys beside ``kind``."""
         return dict(self.model_extra or {})
+
+
+class OllamaSection(BaseModel):
+    """The ``[ollama]`` table; the key of the hosted service is taken from ``OLLAMA_API_KEY``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str | None = Field(None, min_length=1)
+    """Where Ollama answers, such as ``http://127.0.0.1:11434``."""
+    model: str | None = Field(None, min_length=1)
+    """The model that is asked."""
+    timeout_seconds: int | None = Field(None, gt=0)
+    """Time limit of one answer."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is configured, as settings of the engine."""
+        return {f"ollama_{key}": value for key, value in self if value is not None}
 
 
 class Project(BaseSettings):
@@ -71,6 +87,8 @@ class Project(BaseSettings):
     """Global settings that differ from their defaults."""
     exchanges: dict[str, ExchangeSection] = Field(default_factory=dict)
     """Configured exchanges by name."""
+    ollama: OllamaSection = Field(default_factory=OllamaSection)
+    """The language model; what it configures is also in ``engine``."""
     keys: dict[str, str] = Field(default_factory=dict)
     """Remapped keys of the console: binding id to key."""
 
@@ -111,7 +129,10 @@ def load_project(
             "state": _absolute(project.state, Path.cwd()),
             "strategies": _absolute(project.strategies, Path.cwd()),
             "cache": _absolute(project.cache, Path.cwd()),
-            "engine": {key: _typed(value) for key, value in project.engine.items()},
+            "engine": {
+                **{key: _typed(value) for key, value in project.engine.items()},
+                **project.ollama.settings,
+            },
         }
     )
     _check(project, locate)
@@ -221,7 +242,8 @@ def _describe(item: Mapping[str, Any], locate: _Locator) -> str:
     loc = tuple(str(part) for part in item["loc"])
     where, name = locate(loc), ".".join(loc)
     if item["type"] == "extra_forbidden":
-        known = sorted(Project.model_fields)
+        section = OllamaSection if loc[0] == "ollama" and len(loc) > 1 else Project
+        known = sorted(section.model_fields)
         return f"{where}: unknown key {name!r}: {_suggest(loc[-1], known)}"
     if item["type"] == "missing":
         return f"{where}: {name} is missing: add {loc[-1]} = ... to [{'.'.join(loc[:-1])}]"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from engine.api import (
     add_exchange,
     add_frame,
+    add_optimizer,
     add_risk,
     add_strategy,
     format_price,
@@ -21,6 +22,7 @@ from engine.api import (
     get_mode,
     list_exchanges,
     list_frames,
+    list_optimizers,
     list_risks,
     list_strategies,
     listen_backtest_progress,
@@ -30,6 +32,7 @@ from engine.api import (
     listen_done_live_once,
     listen_error,
     listen_exit,
+    listen_optimizer_progress,
     listen_partial_loss,
     listen_partial_loss_once,
     listen_partial_profit,
@@ -44,6 +47,7 @@ from engine.api import (
     listen_signal_live_once,
     listen_signal_once,
     listen_validation,
+    open_exchange,
     set_config,
 )
 from engine.core.risk import RiskCheck
@@ -55,8 +59,11 @@ from engine.domain.errors import (
     DataGapError,
     EngineError,
     ExchangeError,
+    GeneratedCodeError,
+    LanguageModelError,
     NoDataError,
     NotRegisteredError,
+    OptimizerError,
     RunError,
     RunStateError,
     SchemaError,
@@ -64,6 +71,7 @@ from engine.domain.errors import (
     SignalValidationError,
     StrategyTimeoutError,
 )
+from engine.domain.optimizing import OptimizerStrategy
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics
 from engine.domain.signals import (
     Action,
@@ -81,7 +89,8 @@ from engine.domain.signals import (
     SignalRow,
 )
 from engine.executions import Backtest, Live
-from engine.runtime import Engine, ExchangeSpec
+from engine.optimizing import Optimizer, ask_signal, ask_text, dump_signal
+from engine.runtime import Engine, ExchangeSpec, current_engine
 from engine.services.clock import AcceleratedClock, SimulatedClock, SystemClock
 
 __all__ = [
@@ -104,11 +113,16 @@ __all__ = [
     "EngineError",
     "ExchangeError",
     "ExchangeSpec",
+    "GeneratedCodeError",
+    "LanguageModelError",
     "Live",
     "Mode",
     "NoDataError",
     "NotRegisteredError",
     "Opened",
+    "Optimizer",
+    "OptimizerError",
+    "OptimizerStrategy",
     "PnL",
     "Position",
     "RiskCheck",
@@ -126,8 +140,13 @@ __all__ = [
     "SystemClock",
     "add_exchange",
     "add_frame",
+    "add_optimizer",
     "add_risk",
     "add_strategy",
+    "ask_signal",
+    "ask_text",
+    "current_engine",
+    "dump_signal",
     "format_price",
     "format_quantity",
     "get_average_price",
@@ -138,6 +157,7 @@ __all__ = [
     "get_mode",
     "list_exchanges",
     "list_frames",
+    "list_optimizers",
     "list_risks",
     "list_strategies",
     "listen_backtest_progress",
@@ -147,6 +167,7 @@ __all__ = [
     "listen_done_live_once",
     "listen_error",
     "listen_exit",
+    "listen_optimizer_progress",
     "listen_partial_loss",
     "listen_partial_loss_once",
     "listen_partial_profit",
@@ -161,5 +182,6 @@ __all__ = [
     "listen_signal_live_once",
     "listen_signal_once",
     "listen_validation",
+    "open_exchange",
     "set_config",
 ]

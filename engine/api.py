@@ -13,6 +13,7 @@ from engine.domain.errors import ContextError, NoDataError, SchemaError
 from engine.domain.schemas import (
     ExchangeSchema,
     FrameSchema,
+    OptimizerSchema,
     RiskSchema,
     SchemaKind,
     StrategySchema,
@@ -20,6 +21,7 @@ from engine.domain.schemas import (
 )
 from engine.domain.settings import Settings
 from engine.domain.time import from_ms
+from engine.exchanges import ExchangeSpec
 from engine.runtime import current_engine
 from engine.services.bus import Unsubscribe
 from engine.services.context import ExecutionContext, current_execution, require
@@ -107,6 +109,46 @@ def add_risk(schema: RiskSchema | Mapping[str, Any] | None = None, /, **fields: 
         AlreadyRegisteredError: the name is taken.
     """
     return current_engine().risks.add(_schema(RiskSchema, "risk", schema, fields))
+
+
+def add_optimizer(
+    schema: OptimizerSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> OptimizerSchema:
+    """Register an optimizer, which has a language model word strategies.
+
+    Args:
+        schema: an `OptimizerSchema` or mapping, instead of keywords.
+        fields: ``optimizer_name``; ``range_train`` (a list) and ``range_test`` of ``start_date,
+            end_date, note``; ``source``, a list of functions ``fetch(symbol, start_date, end_date,
+            limit, offset)`` or of ``{"name", "fetch", "note", "user", "assistant"}``; and
+            optionally ``get_prompt(symbol, messages) -> str``, ``template``, ``imports``,
+            ``timeout_seconds``, ``note``, ``callbacks``.
+
+    Raises:
+        SchemaError: naming every field that is wrong; the name stays free.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().optimizers.add(_schema(OptimizerSchema, "optimizer", schema, fields))
+
+
+def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSchema:
+    """Register a built-in exchange.
+
+    Args:
+        exchange_name: the name it gets.
+        kind: ``simulated``, ``files`` or ``ccxt``.
+        options: what the kind takes, see `ExchangeSpec`.
+
+    Raises:
+        EngineError: the kind is unknown, or its options or files cannot be used.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().open_exchange(ExchangeSpec(exchange_name, kind, options))
+
+
+def list_optimizers() -> list[OptimizerSchema]:
+    """All optimizers in registration order."""
+    return list(current_engine().optimizers.list())
 
 
 def list_strategies() -> list[StrategySchema]:
@@ -290,6 +332,7 @@ listen_done_backtest_once = _once("done_backtest", _DONE)
 listen_done_live = _listener("done_live", _DONE)
 listen_done_live_once = _once("done_live", _DONE)
 listen_backtest_progress = _listener("progress_backtest", "every `BacktestProgress`")
+listen_optimizer_progress = _listener("progress_optimizer", "every `OptimizerProgress`")
 listen_performance = _listener("performance", "every `Performance` measurement")
 listen_validation = _listener("validation", "every exception a risk validation raised")
 listen_risk = _listener("risk", "every `RiskRejection`")

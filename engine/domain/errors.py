@@ -77,6 +77,33 @@ class StrategyFileError(EngineError):
     """A strategy file could not be loaded; the message names file and line."""
 
 
+class SizingError(EngineError):
+    """A position size was asked for with numbers, or of a method, that give none."""
+
+
+class LanguageModelError(EngineError):
+    """A language model could not be asked, or its answer cannot be used; keys are never shown."""
+
+
+class OptimizerError(EngineError):
+    """An optimizer's source, prompt or template failed; the message names it."""
+
+
+class GeneratedCodeError(EngineError):
+    """A generated strategy module was refused by the checks; nothing was written.
+
+    Attributes:
+        problems: one line per problem, ``line N: what is wrong``.
+        code: the refused source text, for whoever wants to see it.
+    """
+
+    def __init__(self, problems: Sequence[str], code: str = "") -> None:
+        self.problems = tuple(problems)
+        self.code = code
+        lines = "\n".join(self.problems)
+        super().__init__(f"the generated module was refused and not written:\n{lines}")
+
+
 class RunStateError(EngineError):
     """A run was asked for something its present state does not allow."""
 

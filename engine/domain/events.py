@@ -41,6 +41,20 @@ class BacktestProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizerProgress:
+    """How far an optimizer is in collecting its sources; ``progress`` is 0 to 1.
+
+    Published before each source and at the end.
+    """
+
+    optimizer_name: str
+    symbol: str
+    total_sources: int
+    processed_sources: int
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """A position reached a milestone: ``level`` (10..100) percent of the path to TP or SL.
 

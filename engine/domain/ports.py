@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from engine.domain.bars import Candle, Candles
 from engine.domain.changes import Change, StoredState, Telemetry
+from engine.domain.conversation import Message
 
 CandleRows: TypeAlias = Candles | Sequence[Candle | Sequence[float] | Mapping[str, Any]]
 """What an exchange may return: `Candles`, or rows as `Candle`, ``[ms, o, h, l, c, v]``, mapping."""
@@ -116,4 +117,31 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Finish pending work, release ownership and the file."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """Something that answers conversations."""
+
+    @property
+    def name(self) -> str:
+        """Model and host, as shown to operators; without credentials."""
+        ...
+
+    async def chat(
+        self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None
+    ) -> str:
+        """The model's answer to a conversation.
+
+        Args:
+            messages: the conversation so far.
+            schema: JSON schema of the answer that is wanted; the answer may still differ.
+
+        Raises:
+            LanguageModelError: there is no answer, or not in time; the message says what to do.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
         ...

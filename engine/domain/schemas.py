@@ -199,7 +199,158 @@ class RiskSchema(Schema):
         return self.risk_name
 
 
-SchemaKind: TypeAlias = Literal["strategy", "exchange", "frame", "risk"]
+Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+SIZING_METHODS = ("fixed-percentage", "kelly-criterion", "atr-based")
+_OF_METHOD: Mapping[str, Sequence[str]] = {
+    "risk_percentage": ("fixed-percentage", "atr-based"),
+    "kelly_multiplier": ("kelly-criterion",),
+    "atr_multiplier": ("atr-based",),
+}
+
+
+class SizingSchema(Schema):
+    """How position sizes are computed: one of three methods, and caps that hold for each.
+
+    ``risk_percentage`` belongs to ``fixed-percentage`` and ``atr-based``, which need it;
+    ``kelly_multiplier`` to ``kelly-criterion``, ``atr_multiplier`` to ``atr-based``. The caps are
+    in percent of the balance (``max_position_percentage``) and in the base currency.
+    """
+
+    sizing_name: Name
+    method: Annotated[str, _one_of(SIZING_METHODS)]
+    note: str | None = None
+    risk_percentage: Amount | None = None
+    kelly_multiplier: Amount = 0.25
+    atr_multiplier: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] = 2.0
+    max_position_percentage: Amount | None = None
+    min_position_size: Amount | None = None
+    max_position_size: Amount | None = None
+    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_calculate")] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def name(self) -> str:
+        """The sizing's name."""
+        return self.sizing_name
+
+    @model_validator(mode="after")
+    def _fields_of_its_method(self) -> SizingSchema:
+        if self.method in _OF_METHOD["risk_percentage"] and self.risk_percentage is None:
+            raise ValueError(f"risk_percentage is missing: {self.method} needs a number")
+        for field, methods in _OF_METHOD.items():
+            if field in self.model_fields_set and self.method not in methods:
+                raise ValueError(f"{field} belongs to {' and '.join(methods)}, not {self.method}")
+        low, high = self.min_position_size, self.max_position_size
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"min_position_size is {low:g}: above max_position_size ({high:g})")
+        return self
+
+
+OPTIMIZER_TEMPLATES = (
+    "get_top_banner", "get_user_message", "get_assistant_message", "get_walker_template",
+    "get_exchange_template", "get_frame_template", "get_strategy_template",
+    "get_launcher_template", "get_text_template", "get_json_template", "get_json_dump_template",
+)  # fmt: skip
+
+
+class OptimizerRange(Schema):
+    """A stretch of history: instants from start to end, both inclusive, in ms UTC."""
+
+    start_date: Annotated[int, BeforeValidator(_instant)]
+    end_date: Annotated[int, BeforeValidator(_instant)]
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> OptimizerRange:
+        for field in ("start_date", "end_date"):
+            if getattr(self, field) % 60_000:
+                raise ValueError(f"{field} is not a whole minute: round it")
+        if self.start_date > self.end_date:
+            raise ValueError("start_date is after end_date: exchange them")
+        return self
+
+
+class OptimizerSource(Schema):
+    """What a model learns from: ``fetch`` gives rows page by page.
+
+    ``fetch(symbol=, start_date=, end_date=, limit=, offset=)`` returns up to ``limit`` mappings,
+    each with an ``id``; a page shorter than ``limit`` is the last. ``user`` and ``assistant``
+    ``(symbol, rows, name) -> str`` replace the default messages about the rows.
+    """
+
+    name_: Annotated[Name, Field(alias="name")]
+    fetch: AnyFunction
+    note: str = ""
+    user: AnyFunction | None = None
+    assistant: AnyFunction | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.name_
+
+
+def _sources(value: Any) -> object:
+    if type(value) not in (list, tuple):
+        raise ValueError("must be a list")
+    taken: set[str] = set()
+    made: list[Any] = []
+    for number, item in enumerate(value, start=1):
+        if callable(item):
+            named = getattr(item, "__name__", "")
+            # Only functions of one name share it: a number makes them apart in every message.
+            name = named if named.isidentifier() else f"source-{number}"
+            name = f"{name}-{number}" if name in taken else name
+            taken.add(name)
+            item = {"name": name, "fetch": item}
+        made.append(item)
+    return tuple(made)
+
+
+def _named_once(value: Sequence[OptimizerSource]) -> Sequence[OptimizerSource]:
+    _unique([source.name for source in value])
+    return value
+
+
+class OptimizerSchema(Schema):
+    """An optimizer: from data of training ranges to strategies that a language model wrote.
+
+    ``get_prompt(symbol, messages) -> str`` gives the strategy in words, one per training range;
+    None asks the configured model. ``imports`` names further modules that the templates of
+    ``template`` may import; without it generated code may import the engine and little else.
+    ``timeout_seconds`` limits every single call of one of these functions.
+    """
+
+    optimizer_name: Name
+    range_train: Annotated[tuple[OptimizerRange, ...], Field(min_length=1)]
+    range_test: OptimizerRange
+    source: Annotated[
+        tuple[OptimizerSource, ...],
+        BeforeValidator(_sources),
+        Field(min_length=1),
+        AfterValidator(_named_once),
+    ]
+    get_prompt: AnyFunction | None = None
+    note: str | None = None
+    template: Annotated[Mapping[str, AnyFunction], _callbacks(*OPTIMIZER_TEMPLATES)] = Field(
+        default_factory=dict
+    )
+    imports: Annotated[tuple[Name, ...], AfterValidator(_unique)] = ()
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
+    callbacks: Annotated[
+        Mapping[str, AnyFunction], _callbacks("on_source_data", "on_data", "on_code", "on_dump")
+    ] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The optimizer's name."""
+        return self.optimizer_name
+
+
+SchemaKind: TypeAlias = Literal["strategy", "exchange", "frame", "risk", "sizing", "optimizer"]
 M = TypeVar("M", bound=Schema)
 
 

@@ -52,6 +52,14 @@ class Settings(BaseModel):
     """What wins when one bar touches both levels and opened beyond neither."""
     max_gap_minutes: int = 1440
     """Longest hole in history that is filled with flat bars."""
+    ollama_host: str = ""
+    """Where language models are asked, such as ``http://127.0.0.1:11434``; "" means the environment
+    variable ``OLLAMA_HOST``, else the hosted service if there is an ``OLLAMA_API_KEY``, else this
+    machine."""
+    ollama_model: str = "deepseek-v3.1:671b"
+    """The language model that is asked."""
+    ollama_timeout_seconds: int = 120
+    """Time limit of one answer of a language model."""
 
     def updated(self, changes: Mapping[str, Any], *, unsafe: bool = False) -> Settings:
         """These settings with ``changes`` applied.
@@ -83,6 +91,7 @@ class Settings(BaseModel):
             "get_candles_price_anomaly_threshold_factor",
             "get_candles_min_candles_for_median",
             "max_gap_minutes",
+            "ollama_timeout_seconds",
         ):
             value = getattr(self, name)
             if value <= 0:

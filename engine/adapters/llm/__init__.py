@@ -1,0 +1,1 @@
+"""Language models, and the code that is generated around what they say."""
