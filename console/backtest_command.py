@@ -108,7 +108,8 @@ async def _prepare(project: Project, options: BacktestOptions) -> BacktestJob:
         end=options.end,
         interval=options.interval,
     )
-    async with Engine(state=":memory:", config=project.engine) as engine:
+    cache = project.cache or None
+    async with Engine(state=":memory:", config=project.engine, cache=cache) as engine:
         workshop = equip(engine, project)
         if options.data:
             paths = [str(path.absolute()) for path in options.data]

@@ -237,6 +237,7 @@ async def _download(project: Project, key: CandleKey, span: tuple[int, int]) -> 
     from engine import Engine
     from engine.history import Download, download
 
+    # No cache of its own: what is downloaded is stored by the download itself.
     async with Engine(state=":memory:", config=project.engine) as engine:
         equip(engine, project)
         schema = _exchange(engine, project, key.exchange_name)
@@ -299,9 +300,10 @@ def _stoppable(work: asyncio.Future[Any]) -> Generator[None]:
 
 
 def _exchange(engine: Engine, project: Project, name: str) -> ExchangeSchema:
-    schema = engine.exchanges.find(name)
-    if schema is not None:
-        return schema
+    from engine.exchanges import is_ccxt_id
+
+    if engine.exchanges.find(name) is not None or is_ccxt_id(name):
+        return engine.exchange(name, "data download")
     section = project.exchanges.get(name)
     if section is not None and section.kind == "files":
         raise UsageProblem(
@@ -309,8 +311,8 @@ def _exchange(engine: Engine, project: Project, name: str) -> ExchangeSchema:
             f"--exchange {name}"
         )
     raise UsageProblem(
-        f"exchange {name!r} not found: use one of {', '.join(engine.exchanges.names())}, or "
-        f"configure it as [exchanges.{name}] in signaldeck.toml"
+        f"exchange {name!r} not found: use one of {', '.join(engine.exchanges.names())}, an id of "
+        f"ccxt, or configure it as [exchanges.{name}] in signaldeck.toml"
     )
 
 

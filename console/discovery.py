@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.settings import ConfigError, Project
 from engine.domain.errors import EngineError
-from engine.runtime import ExchangeSpec
+from engine.exchanges import ExchangeSpec, is_ccxt_id
 
 if TYPE_CHECKING:
     from engine import Engine
@@ -77,15 +77,20 @@ class Workshop:
         file = self.file_of(kind, name)
         if file is not None:
             return str(file.path)
-        return "signaldeck.toml" if name in self.configured else "built-in"
+        if name in self.configured:
+            return "signaldeck.toml"
+        return "built-in" if any(name == spec.name for spec in self.exchanges) else "ccxt"
 
     def file_of(self, kind: str, name: str) -> StrategyFile | None:
         """The file that registered a component, None when no file did."""
         return next((file for file in self.files if (kind, name) in file.components), None)
 
     def exchange_spec(self, name: str) -> ExchangeSpec | None:
-        """How to open a configured or built-in exchange; None when a file registers it."""
-        return next((spec for spec in self.exchanges if spec.name == name), None)
+        """How to open an exchange that no file registers, as a name means it; else None."""
+        if self.file_of("exchange", name) is not None:
+            return None
+        known = next((spec for spec in self.exchanges if spec.name == name), None)
+        return ExchangeSpec(name, "ccxt") if known is None and is_ccxt_id(name) else known
 
     def files_for(self, engine: Engine, strategy_name: str, exchange_name: str) -> tuple[str, ...]:
         """The files a worker needs for one run, in the order in which they win."""

@@ -6,6 +6,7 @@ words before anything is started.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from console.views import FieldError, RunRequest
 from engine.domain.bars import interval_ms
 from engine.domain.errors import EngineError, NotRegisteredError, SchemaError
 from engine.domain.time import MINUTE, minute_text, parse_instant
+from engine.exchanges import is_ccxt_id
 from engine.jobs import BacktestJob
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ class RequestError(EngineError):
     def __init__(self, problems: Iterable[FieldError]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(problem.message for problem in self.problems))
+
+
+async def open_by_name(engine: Engine, workshop: Workshop, name: str) -> None:
+    """Open an exchange of ccxt that is only named, not configured; importing it takes a moment."""
+    if name and name not in exchange_names(engine, workshop) and is_ccxt_id(name):
+        await asyncio.to_thread(engine.exchange, name, "run")
 
 
 def exchange_names(engine: Engine, workshop: Workshop) -> tuple[str, ...]:
@@ -49,6 +57,7 @@ async def check_request(
     engine: Engine, workshop: Workshop, request: RunRequest
 ) -> tuple[FieldError, ...]:
     """Every problem of a request; () when it may start."""
+    await open_by_name(engine, workshop, request.exchange_name)
     found = [
         *_check_strategy(engine, workshop, request),
         *_check_exchange(engine, workshop, request),
@@ -69,6 +78,7 @@ def backtest_job(engine: Engine, workshop: Workshop, request: RunRequest) -> Bac
         symbol=request.symbol,
         exchange_name=request.exchange_name,
         exchange=workshop.exchange_spec(request.exchange_name),
+        cache=str(engine.cache or ""),
         frame_interval=request.interval,
         frame_start=parse_instant(request.start),
         frame_end=parse_instant(request.end),
@@ -99,7 +109,7 @@ def _check_exchange(engine: Engine, workshop: Workshop, request: RunRequest) -> 
         return [FieldError("exchange_name", "no exchange is chosen: choose one")]
     if name not in known:
         text = f"exchange {name!r} not found: use one of {', '.join(known)}"
-        hint = f", or configure it as [exchanges.{name}] in signaldeck.toml"
+        hint = f", an exchange of ccxt, or configure it as [exchanges.{name}] in signaldeck.toml"
         return [FieldError("exchange_name", text + hint)]
     spec = workshop.exchange_spec(name)
     if request.kind == "live" and spec is not None and spec.kind == "files":

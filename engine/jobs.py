@@ -43,6 +43,7 @@ class Job:
         frame_start, frame_end: ms UTC, both inclusive, whole minutes.
         settings: the full settings of the run, already checked.
         shared: folder in which the processes of one comparison share bars; "" for none.
+        cache: folder of the candle cache; "" for none.
     """
 
     strategy_files: tuple[str, ...]
@@ -54,6 +55,7 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     frame_name: str = "range"
     shared: str = ""
+    cache: str = ""
 
     @property
     def limit_seconds(self) -> float:
@@ -173,7 +175,7 @@ class _Following:
 async def _run(job: BacktestJob, control: WorkerControl) -> BacktestOutcome:
     following = _Following(job, control.board)
     control.follow(following)
-    async with Engine() as engine, AsyncExitStack() as stack:
+    async with Engine(cache=job.cache or None) as engine, AsyncExitStack() as stack:
         engine.configure(job.settings, unsafe=True)  # checked by whoever made the job
         strategy_file, strategy_hash = _load(engine, job)
         await _open_exchange(engine, job, stack)
@@ -211,7 +213,7 @@ async def _open_exchange(engine: Engine, job: Job, stack: AsyncExitStack) -> Non
 
     def opened() -> ExchangeSchema:
         assert spec is not None
-        return schema_of(make_exchange(spec, engine.clock, engine.settings, None), spec)
+        return schema_of(make_exchange(spec, engine.clock, engine.settings, engine.cache), spec)
 
     pages = SharedPages(Path(job.shared), name, opened, registered)
     stack.push_async_callback(pages.close)
