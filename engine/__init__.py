@@ -11,19 +11,23 @@ from engine.api import (
     add_frame,
     add_optimizer,
     add_risk,
+    add_sizing,
     add_strategy,
     format_price,
     format_quantity,
     get_average_price,
     get_candles,
+    get_columns,
     get_config,
     get_date,
+    get_default_columns,
     get_default_config,
     get_mode,
     list_exchanges,
     list_frames,
     list_optimizers,
     list_risks,
+    list_sizings,
     list_strategies,
     listen_backtest_progress,
     listen_done_backtest,
@@ -48,7 +52,9 @@ from engine.api import (
     listen_signal_once,
     listen_validation,
     open_exchange,
+    set_columns,
     set_config,
+    set_logger,
 )
 from engine.core.risk import RiskCheck
 from engine.domain.bars import Candle, Candles
@@ -69,10 +75,11 @@ from engine.domain.errors import (
     SchemaError,
     SettingsError,
     SignalValidationError,
+    SizingError,
     StrategyTimeoutError,
 )
 from engine.domain.optimizing import OptimizerStrategy
-from engine.domain.outcome import BacktestOutcome, BacktestStatistics
+from engine.domain.outcome import BacktestData, BacktestOutcome, BacktestStatistics
 from engine.domain.signals import (
     Action,
     Cancelled,
@@ -90,14 +97,20 @@ from engine.domain.signals import (
 )
 from engine.executions import Backtest, Live
 from engine.optimizing import Optimizer, ask_signal, ask_text, dump_signal
+from engine.position_size import PositionSize
+from engine.reporting import Constant, Heat, Partial, Performance, Risk, Schedule
+from engine.reports.columns import Column, ColumnsError
+from engine.reports.live import LiveStatistics
 from engine.runtime import Engine, ExchangeSpec, current_engine
 from engine.services.clock import AcceleratedClock, SimulatedClock, SystemClock
+from engine.topics import emitters
 
 __all__ = [
     "AcceleratedClock",
     "Action",
     "AlreadyRegisteredError",
     "Backtest",
+    "BacktestData",
     "BacktestOutcome",
     "BacktestStatistics",
     "CancelReason",
@@ -107,6 +120,9 @@ __all__ = [
     "Candles",
     "CloseReason",
     "Closed",
+    "Column",
+    "ColumnsError",
+    "Constant",
     "ContextError",
     "DataGapError",
     "Engine",
@@ -114,8 +130,10 @@ __all__ = [
     "ExchangeError",
     "ExchangeSpec",
     "GeneratedCodeError",
+    "Heat",
     "LanguageModelError",
     "Live",
+    "LiveStatistics",
     "Mode",
     "NoDataError",
     "NotRegisteredError",
@@ -123,12 +141,17 @@ __all__ = [
     "Optimizer",
     "OptimizerError",
     "OptimizerStrategy",
+    "Partial",
+    "Performance",
     "PnL",
     "Position",
+    "PositionSize",
+    "Risk",
     "RiskCheck",
     "RunError",
     "RunKey",
     "RunStateError",
+    "Schedule",
     "Scheduled",
     "SchemaError",
     "SettingsError",
@@ -136,29 +159,35 @@ __all__ = [
     "SignalRow",
     "SignalValidationError",
     "SimulatedClock",
+    "SizingError",
     "StrategyTimeoutError",
     "SystemClock",
     "add_exchange",
     "add_frame",
     "add_optimizer",
     "add_risk",
+    "add_sizing",
     "add_strategy",
     "ask_signal",
     "ask_text",
     "current_engine",
     "dump_signal",
+    "emitters",
     "format_price",
     "format_quantity",
     "get_average_price",
     "get_candles",
+    "get_columns",
     "get_config",
     "get_date",
+    "get_default_columns",
     "get_default_config",
     "get_mode",
     "list_exchanges",
     "list_frames",
     "list_optimizers",
     "list_risks",
+    "list_sizings",
     "list_strategies",
     "listen_backtest_progress",
     "listen_done_backtest",
@@ -183,5 +212,7 @@ __all__ = [
     "listen_signal_once",
     "listen_validation",
     "open_exchange",
+    "set_columns",
     "set_config",
+    "set_logger",
 ]

@@ -16,15 +16,19 @@ from engine.domain.schemas import (
     OptimizerSchema,
     RiskSchema,
     SchemaKind,
+    SizingSchema,
     StrategySchema,
     make,
 )
 from engine.domain.settings import Settings
 from engine.domain.time import from_ms
 from engine.exchanges import ExchangeSpec
+from engine.reports.column_sets import default_columns
+from engine.reports.columns import Column, ColumnSets, updated_columns
 from engine.runtime import current_engine
 from engine.services.bus import Unsubscribe
 from engine.services.context import ExecutionContext, current_execution, require
+from engine.services.forwarding import Logger
 
 # -- registering -------------------------------------------------------------------------------
 
@@ -151,6 +155,30 @@ def list_optimizers() -> list[OptimizerSchema]:
     return list(current_engine().optimizers.list())
 
 
+def add_sizing(
+    schema: SizingSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> SizingSchema:
+    """Register a sizing, for `PositionSize`.
+
+    Args:
+        schema: a `SizingSchema` or mapping, instead of keywords.
+        fields: ``sizing_name``; ``method``, one of ``fixed-percentage`` and ``atr-based`` (both
+            with ``risk_percentage``) and ``kelly-criterion``; and optionally ``atr_multiplier``,
+            ``kelly_multiplier``, ``max_position_percentage``, ``min_position_size``,
+            ``max_position_size``, ``note``, ``callbacks``.
+
+    Raises:
+        SchemaError: naming every field that is wrong; the name stays free.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().sizings.add(_schema(SizingSchema, "sizing", schema, fields))
+
+
+def list_sizings() -> list[SizingSchema]:
+    """All sizings in registration order."""
+    return list(current_engine().sizings.list())
+
+
 def list_strategies() -> list[StrategySchema]:
     """All strategies in registration order."""
     return list(current_engine().strategies.list())
@@ -193,6 +221,47 @@ def get_config() -> dict[str, Any]:
 def get_default_config() -> Settings:
     """The defaults, immutable."""
     return Settings()
+
+
+def set_columns(
+    changes: Mapping[str, object] | None = None, /, *, unsafe: bool = False, **fields: object
+) -> dict[str, list[Column[Any]]]:
+    """Replace the columns of reports, collection by collection, and return all of them.
+
+    Args:
+        changes: lists of columns by the collection's name, for example ``backtest_columns``; a
+            column is a `Column` or a mapping with ``key, label, format, is_visible``.
+        unsafe: skip the validation of columns.
+        fields: the same as keywords.
+
+    Raises:
+        ColumnsError: nothing was changed; every fault is numbered.
+    """
+    engine = current_engine()
+    engine.columns = updated_columns(engine.columns, {**(changes or {}), **fields}, unsafe=unsafe)
+    return get_columns()
+
+
+def get_columns() -> dict[str, list[Column[Any]]]:
+    """A copy of the collections of columns in force."""
+    return {name: list(columns) for name, columns in current_engine().columns.items()}
+
+
+def get_default_columns() -> ColumnSets:
+    """The collections of columns as shipped, immutable."""
+    return default_columns(lambda: current_engine().settings.report_show_signal_note)
+
+
+def set_logger(logger: Logger | None) -> None:
+    """Send what the engine logs to an object of yours as well; None ends that.
+
+    Args:
+        logger: has ``debug``, ``info`` and ``warn``; each is called with a topic, a payload
+            (``message``, and ``error`` if there is one) and two mappings that say which run and
+            which instant it is about, empty outside of a run. It is called where it happens, from
+            threads too, and must not wait.
+    """
+    current_engine().forward_log(logger)
 
 
 # -- data, inside a run ------------------------------------------------------------------------

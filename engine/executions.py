@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from engine.domain.errors import RunStateError
-from engine.domain.outcome import BacktestOutcome, BacktestStatistics
+from engine.domain.outcome import BacktestData, BacktestOutcome
 from engine.domain.signals import Action, Closed, Mode
 from engine.reports.backtest import backtest_report
-from engine.reports.columns import Column
-from engine.reports.markdown import dump_report, report_path
+from engine.reports.columns import Column, as_columns
+from engine.reports.live import LiveEvent, LiveStatistics, live_report, live_statistics
+from engine.reports.markdown import dump_report, report_path, resolved
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance, Results
 from engine.runs.outcome import outcome_of
 from engine.runtime import current_engine
+from engine.services.journal import SHOWN
+
+TradeColumns: TypeAlias = Sequence[Column[Closed] | Mapping[str, Any]]
+EventColumns: TypeAlias = Sequence[Column[LiveEvent] | Mapping[str, Any]]
+"""Columns for one report: `Column` objects, or mappings with their four fields."""
 
 
 def _summary(instances: Sequence[Instance]) -> list[dict[str, str]]:
@@ -97,34 +105,52 @@ class Backtest:
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
-    ) -> BacktestStatistics:
-        """Statistics over all trades of the run so far."""
-        return _outcome(symbol, strategy_name, exchange_name, frame_name).statistics
+    ) -> BacktestData:
+        """Statistics over all trades of the run so far, and its newest trades.
+
+        Raises:
+            RunStateError: it has not been started.
+            EngineError: several runs match; they are listed.
+        """
+        outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
+        figures = outcome.statistics
+        values = {item.name: getattr(figures, item.name) for item in fields(figures)}
+        return BacktestData(**values, signal_list=tuple(reversed(outcome.trades[-SHOWN:])))
 
     @staticmethod
     async def get_report(
         symbol: str,
         strategy_name: str,
-        columns: Sequence[Column[Closed]] | None = None,
+        columns: TradeColumns | None = None,
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
     ) -> str:
-        """The run's Markdown report."""
+        """The run's Markdown report; ``columns`` replace the ones in force.
+
+        Raises:
+            RunStateError: it has not been started.
+            EngineError: several runs match, or a column's function failed.
+        """
         outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
-        return backtest_report(outcome, columns)
+        return await _backtest_text(outcome, columns)
 
     @staticmethod
     async def dump(
         symbol: str,
         strategy_name: str,
         path: str | Path | None = None,
-        columns: Sequence[Column[Closed]] | None = None,
+        columns: TradeColumns | None = None,
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
     ) -> Path:
-        """Write the report; returns the file, by default ``./dump/backtest/{name}.md``."""
+        """Write the report; returns the file, by default ``./dump/backtest/{name}.md``.
+
+        Raises:
+            RunStateError: it has not been started.
+            EngineError: several runs match, or the file could not be written.
+        """
         outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
         key = outcome.key
         target = report_path(
@@ -135,7 +161,7 @@ class Backtest:
             exchange=key.exchange_name,
             frame=key.frame_name,
         )
-        return dump_report(backtest_report(outcome, columns), target)
+        return dump_report(await _backtest_text(outcome, columns), target)
 
     @staticmethod
     async def list() -> list[dict[str, str]]:
@@ -212,6 +238,57 @@ class Live:
         return await current_engine().live_runs.operate(instance, "cancel")
 
     @staticmethod
+    async def get_data(
+        symbol: str, strategy_name: str, *, exchange_name: str | None = None
+    ) -> LiveStatistics:
+        """Statistics over all trades of the run's newest session, and its newest events.
+
+        Raises:
+            RunStateError: it has not been started.
+            EngineError: several runs match; they are listed.
+        """
+        return await _live_data(_find(Mode.LIVE, symbol, strategy_name, exchange_name, None))
+
+    @staticmethod
+    async def get_report(
+        symbol: str,
+        strategy_name: str,
+        columns: EventColumns | None = None,
+        *,
+        exchange_name: str | None = None,
+    ) -> str:
+        """The Markdown report of the same; ``columns`` replace the ones in force.
+
+        Raises:
+            RunStateError: it has not been started.
+            EngineError: several runs match, or a column's function failed.
+        """
+        instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
+        return await _live_text(instance, columns)
+
+    @staticmethod
+    async def dump(
+        symbol: str,
+        strategy_name: str,
+        path: str | Path | None = None,
+        columns: EventColumns | None = None,
+        *,
+        exchange_name: str | None = None,
+    ) -> Path:
+        """Write the report; returns the file, by default ``./dump/live/{name}.md``.
+
+        Raises:
+            RunStateError: it has not been started.
+            EngineError: several runs match, or the file could not be written.
+        """
+        instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
+        key = instance.key
+        target = report_path(
+            path, mode=key.mode, name=strategy_name, symbol=symbol, exchange=key.exchange_name
+        )
+        return dump_report(await _live_text(instance, columns), target)
+
+    @staticmethod
     async def list() -> list[dict[str, str]]:
         """``id, symbol, strategy_name, status`` of every live run."""
         return _summary(current_engine().instances(Mode.LIVE))
@@ -230,3 +307,35 @@ def _outcome(
     if not isinstance(instance.execution, BacktestExecution):
         raise RunStateError(f"{instance.key} has not been started: run it first")
     return outcome_of(instance.execution)
+
+
+async def _backtest_text(outcome: BacktestOutcome, columns: TradeColumns | None) -> str:
+    chosen = _columns("backtest_columns", columns)
+    return backtest_report(outcome, await resolved(chosen, tuple(reversed(outcome.trades))))
+
+
+async def _live_data(instance: Instance) -> LiveStatistics:
+    engine = current_engine()
+    figures, _ = await engine.live_runs.figures(instance.key)
+    journal = engine.recorder.journals[instance.key]
+    counts = journal.counts
+    return live_statistics(
+        figures,
+        reversed(journal.events),
+        total_events=counts.total(),
+        total_scheduled=counts[Action.SCHEDULED],
+        total_opened=counts[Action.OPENED],
+        total_cancelled=counts[Action.CANCELLED],
+    )
+
+
+async def _live_text(instance: Instance, columns: EventColumns | None) -> str:
+    data = await _live_data(instance)
+    ready = await resolved(_columns("live_columns", columns), data.event_list)
+    return live_report(instance.key.strategy_name, data, ready)
+
+
+def _columns(collection: str, given: Sequence[Any] | None) -> Sequence[Column[Any]]:
+    if given is None:
+        return current_engine().columns[collection]
+    return as_columns(collection, given)

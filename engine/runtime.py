@@ -30,14 +30,18 @@ from engine.domain.signals import (
     RunKey,
 )
 from engine.domain.time import MINUTE
-from engine.exchanges import ExchangeSpec, make_exchange, schema_of
+from engine.domain.walks import WalkerSchema
+from engine.exchanges import ExchangeSpec, is_ccxt_id, make_exchange, schema_of
 from engine.language_models import LanguageModels, optimizer_parts
+from engine.reports.column_sets import default_columns
+from engine.reports.columns import ColumnSets
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance
 from engine.runs.live_runs import LiveRuns, Recovered
 from engine.runs.optimizer import OptimizerRun
 from engine.services.bus import Bus
 from engine.services.clock import SystemClock
+from engine.services.forwarding import ForwardingHandler, Logger
 from engine.services.journal import Recorder
 from engine.services.loader import LoadedFile, execute
 from engine.services.market import Market
@@ -85,16 +89,20 @@ class Engine:
         self.risks: Registry[RiskSchema] = Registry("risk")
         self.sizings: Registry[SizingSchema] = Registry("sizing")
         self.recorder = Recorder()
+        self.columns: ColumnSets = default_columns(lambda: self.settings.report_show_signal_note)
+        self._log_handler: ForwardingHandler | None = None
         self.optimizers: Registry[OptimizerSchema] = Registry("optimizer")
+        self.walkers: Registry[WalkerSchema] = Registry("walker")
         self.language_models = LanguageModels()
         self.files: list[LoadedFile] = []
         self.store: Store = (
             store if store is not None else _open_store(state, start_clean_if_damaged)
         )
-        self._cache = Path(cache) if cache is not None else None
+        self.cache = Path(cache) if cache is not None else None
         self._opened = False
         self._instances: dict[RunKey, Instance] = {}
         self.live_runs = LiveRuns(self, self.store, self._instances)
+        self.exchange_specs: dict[str, ExchangeSpec] = {}
         self._tokens: list[Token[Engine | None]] = []
         self._closers: list[Callable[[], Any]] = []
 
@@ -128,6 +136,7 @@ class Engine:
         self._closers.clear()
         await self.language_models.close()
         await self.store.close()
+        self.forward_log(None)
 
     # -- settings and components -----------------------------------------------------------------
 
@@ -139,6 +148,18 @@ class Engine:
         """
         self.settings = self.settings.updated(changes, unsafe=unsafe)
         return self.settings
+
+    def forward_log(self, logger: Logger | None) -> None:
+        """Hand what is logged on behalf of this engine to ``logger``; None hands on nothing."""
+        if self._log_handler is not None:
+            self._log_handler.remove()
+            self._log_handler = None
+        if logger is not None:
+            # Looking must not make the process-wide engine, as `current_engine` would.
+            self._log_handler = ForwardingHandler(
+                logger, lambda: (_current.get() or _Default.engine) is self
+            )
+            self._log_handler.install()
 
     def load_file(self, path: Path) -> LoadedFile:
         """Execute a strategy file; what it registers goes to this engine.
@@ -167,8 +188,9 @@ class Engine:
         Raises:
             EngineError: the kind is unknown, or its options or files cannot be used.
         """
-        exchange = make_exchange(spec, self.clock, self.settings, self._cache)
+        exchange = make_exchange(spec, self.clock, self.settings, self.cache)
         schema = self.exchanges.add(schema_of(exchange, spec))
+        self.exchange_specs[spec.name] = spec
         self._closers.append(exchange.close)
         return schema
 
@@ -184,7 +206,7 @@ class Engine:
         """
         call = "Backtest"
         strategy = self.strategy(strategy_name, call)
-        exchange = self.exchanges.get(exchange_name, call)
+        exchange = self.exchange(exchange_name, call)
         frame = self.frames.get(frame_name, call)
         key = RunKey(Mode.BACKTEST, exchange_name, strategy_name, symbol, frame_name)
 
@@ -287,6 +309,18 @@ class Engine:
             found = self._instances[key] = Instance(key, self.bus, make, blocking)
         return found
 
+    def exchange(self, name: str, call: str) -> ExchangeSchema:
+        """A registered exchange, else one of ccxt of this id, which is opened now.
+
+        The first exchange of ccxt is imported for it, which takes some 0.3 s.
+
+        Raises:
+            NotRegisteredError: naming what is missing and ``call``, which asked.
+        """
+        if self.exchanges.find(name) is None and is_ccxt_id(name):
+            return self.open_exchange(ExchangeSpec(name, "ccxt"))
+        return self.exchanges.get(name, call)
+
     def callback_failed(self, error: Exception, source: Source) -> None:
         """Publish the failure of an exchange callback."""
         event = RunError(
@@ -302,7 +336,7 @@ class Engine:
     def _registries(self) -> tuple[Registry[Any], ...]:
         return (
             self.strategies, self.exchanges, self.frames, self.risks, self.sizings,
-            self.optimizers,
+            self.optimizers, self.walkers,
         )  # fmt: skip
 
 

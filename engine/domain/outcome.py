@@ -53,6 +53,17 @@ class BacktestStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class BacktestData(BacktestStatistics):
+    """What ``Backtest.get_data`` gives: the statistics, and the newest closed trades.
+
+    Attributes:
+        signal_list: newest first; bounded, while the statistics are over all trades.
+    """
+
+    signal_list: tuple[Closed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EquityPoint:
     """The daily equity curve: ``equity`` (1.0 at the frame's start) at ``timestamp`` (ms UTC)."""
 

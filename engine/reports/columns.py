@@ -1,13 +1,13 @@
 """What a report's table shows: one `Column` per label, replaceable by the user, set by set.
 
 A collection of columns has a name (``backtest_columns``); a report draws the visible ones of its
-collection in order. Collections are immutable, so a refused change has nothing to roll back. A
-further report adds its collection to `DEFAULT_COLUMNS` and is validated with the others.
+collection in order. Collections are immutable, so a refused change has nothing to roll back. The
+collections as shipped are put together in `engine.reports.column_sets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
@@ -32,14 +32,14 @@ class Column(Generic[Row]):
     Attributes:
         key: identity inside its collection.
         label: heading.
-        format: text of a cell, from the row and its index (0 is the newest row).
-        is_visible: asked once per report.
+        format: text of a cell, from the row and its index (0 is the newest row); may be async.
+        is_visible: asked before a report is made; may be async.
     """
 
     key: str
     label: str
-    format: Callable[[Row, int], str]
-    is_visible: Callable[[], bool]
+    format: Callable[[Row, int], str | Awaitable[str]]
+    is_visible: Callable[[], bool | Awaitable[bool]]
 
 
 ColumnSets: TypeAlias = Mapping[str, tuple[Column[Any], ...]]
@@ -81,32 +81,37 @@ def always() -> bool:
     return True
 
 
-def _column(key: str, label: str, text: Callable[[Closed], str]) -> Column[Closed]:
-    return Column(key, label, lambda row, index: text(row), always)
+def column(
+    key: str, label: str, text: Callable[[Row], str], is_visible: Callable[[], bool] = always
+) -> Column[Row]:
+    """A column whose cells depend on the row alone."""
+    return Column(key, label, lambda row, index: text(row), is_visible)
+
+
+def iso_text(instant: int | None) -> str:
+    """An instant as ISO-8601 UTC with milliseconds, `MISSING` for None."""
+    return MISSING if instant is None else iso(instant)
 
 
 BACKTEST_COLUMNS: Final[tuple[Column[Closed], ...]] = (
-    _column("signal_id", "Signal ID", lambda row: row.signal.id),
-    _column("symbol", "Symbol", lambda row: row.signal.symbol),
-    _column("position", "Position", lambda row: row.signal.position.upper()),
-    _column("price_open", "Open Price", lambda row: price_text(row.pnl.price_open)),
-    _column("price_take_profit", "Take Profit", lambda r: price_text(r.signal.price_take_profit)),
-    _column("price_stop_loss", "Stop Loss", lambda row: price_text(row.signal.price_stop_loss)),
-    _column("price_close", "Close Price", lambda row: price_text(row.pnl.price_close)),
-    _column("pnl", "PNL %", lambda row: percent_text(row.pnl.pnl_percentage)),
-    _column("close_reason", "Close Reason", lambda row: str(row.close_reason)),
-    _column("open_time", "Open Time", lambda row: iso(row.signal.pending_at)),
-    _column("close_time", "Close Time", lambda row: iso(row.close_timestamp)),
-    _column(
+    column("signal_id", "Signal ID", lambda row: row.signal.id),
+    column("symbol", "Symbol", lambda row: row.signal.symbol),
+    column("position", "Position", lambda row: row.signal.position.upper()),
+    column("price_open", "Open Price", lambda row: price_text(row.pnl.price_open)),
+    column("price_take_profit", "Take Profit", lambda r: price_text(r.signal.price_take_profit)),
+    column("price_stop_loss", "Stop Loss", lambda row: price_text(row.signal.price_stop_loss)),
+    column("price_close", "Close Price", lambda row: price_text(row.pnl.price_close)),
+    column("pnl", "PNL %", lambda row: percent_text(row.pnl.pnl_percentage)),
+    column("close_reason", "Close Reason", lambda row: str(row.close_reason)),
+    column("open_time", "Open Time", lambda row: iso(row.signal.pending_at)),
+    column("close_time", "Close Time", lambda row: iso(row.close_timestamp)),
+    column(
         "duration", "Duration", lambda row: minutes_text(row.signal.pending_at, row.close_timestamp)
     ),
-    _column("note", "Note", lambda row: row.signal.note or MISSING),
+    column("note", "Note", lambda row: row.signal.note or MISSING),
 )
 """Columns of a backtest's trade table. The note is among them without a switch:
 ``report_show_signal_note`` rules the reports that hide it by default."""
-
-DEFAULT_COLUMNS: Final[ColumnSets] = MappingProxyType({"backtest_columns": BACKTEST_COLUMNS})
-"""Every collection there is, as shipped; read-only."""
 
 
 def updated_columns(
@@ -115,7 +120,7 @@ def updated_columns(
     """The collections ``current`` with some of them replaced.
 
     Args:
-        current: collections in force, for example `DEFAULT_COLUMNS`; stays as it is.
+        current: collections in force; stay as they are.
         changes: new collections by name: lists of `Column` or of mappings with its four fields.
         unsafe: skip the validation of columns; unknown collections are refused all the same.
 
@@ -130,21 +135,17 @@ def updated_columns(
         for name in changes
         if name not in current
     ]
-    merged: dict[str, object] = {**current, **changes}
-    problems = unknown if unsafe else [*unknown, *column_problems(merged, current)]
+    merged: dict[str, object] = {name: changes.get(name, current[name]) for name in current}
+    problems = unknown if unsafe else [*unknown, *column_problems(merged)]
     if problems:
         raise ColumnsError(problems)
-    return MappingProxyType({name: _as_columns(name, merged[name]) for name in merged})
+    return MappingProxyType({name: as_columns(name, merged[name]) for name in merged})
 
 
-def column_problems(
-    collections: Mapping[str, object], known: Mapping[str, object] = DEFAULT_COLUMNS
-) -> list[str]:
-    """Every fault of the collections whose names are ``known``, one sentence each."""
+def column_problems(collections: Mapping[str, object]) -> list[str]:
+    """Every fault of these collections, one sentence each."""
     found: list[str] = []
     for name, columns in collections.items():
-        if name not in known:
-            continue
         if not isinstance(columns, (list, tuple)):
             found.append(f"{name} is {_kind(columns)}: must be a list of columns")
             continue
@@ -185,14 +186,19 @@ def _fields(column: object) -> Mapping[str, object]:
     return {name: getattr(column, name) for name in _FIELDS if hasattr(column, name)}
 
 
-def _as_columns(name: str, columns: object) -> tuple[Column[Any], ...]:
+def as_columns(name: str, columns: object) -> tuple[Column[Any], ...]:
+    """The columns of a collection given as `Column` objects or mappings, otherwise unchecked.
+
+    Raises:
+        ColumnsError: it is not a list of columns.
+    """
     try:
-        return tuple(_as_column(column) for column in cast("Sequence[object]", columns))
+        return tuple(_ascolumn(column) for column in cast("Sequence[object]", columns))
     except (KeyError, TypeError) as error:
         raise ColumnsError([f"{name} is not a list of columns: {error}"]) from None
 
 
-def _as_column(column: object) -> Column[Any]:
+def _ascolumn(column: object) -> Column[Any]:
     if isinstance(column, Column):
         return cast("Column[Any]", column)
     fields = cast("Mapping[str, Any]", column)

@@ -6,6 +6,7 @@ keeps its shape, a line stays one line, and a file stays inside the folder it wa
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from unicodedata import category
 from uuid import uuid4
 
 from engine.domain.errors import EngineError
-from engine.reports.columns import Column, Row
+from engine.reports.columns import Column, Row, always
 
 PLACEHOLDERS: Final[tuple[str, ...]] = ("mode", "symbol", "name", "exchange", "frame")
 """What a report's path may hold in braces."""
@@ -80,6 +81,41 @@ def column_table(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> str:
     )
 
 
+async def resolved(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> tuple[Column[Row], ...]:
+    """The visible columns for a table of ``rows``, with everything awaited that has to be.
+
+    Raises:
+        EngineError: a column's function failed; the message names column and row.
+    """
+    found: list[Column[Row]] = []
+    for column in columns:
+        try:
+            visible = column.is_visible()
+            visible = await visible if inspect.isawaitable(visible) else visible
+        except Exception as error:
+            raise _hidden(column, error) from error
+        if visible:
+            found.append(await _awaited(column, rows))
+    return tuple(found)
+
+
+async def _awaited(column: Column[Row], rows: Sequence[Row]) -> Column[Row]:
+    """The column as it is, or, if its cells have to be awaited, with all of them awaited."""
+    cells: list[str] = []
+    for at, row in enumerate(rows):
+        try:
+            cell = column.format(row, at)
+            if not inspect.isawaitable(cell):
+                if at == 0:
+                    return Column(column.key, column.label, column.format, always)
+                cells.append(cell)
+                continue
+            cells.append(await cell)
+        except Exception as error:
+            raise _unformatted(column, at, error) from error
+    return Column(column.key, column.label, lambda row, at: cells[at], always)
+
+
 def safe_name(text: str) -> str:
     """``text`` as one component of a path: ``BTC/USDT:USDT`` becomes ``BTC_USDT_USDT``."""
     plain = _UNSAFE_IN_NAMES.sub("_", text)
@@ -96,23 +132,26 @@ def report_path(
     symbol: str = "",
     exchange: str = "",
     frame: str = "",
+    folder: str = "{mode}",
+    file: str = "{name}.md",
 ) -> Path:
     """Where a report goes.
 
     Args:
-        path: None for ``./dump/{mode}/{name}.md``; a file when it ends in ``.md``, else the folder
-            that gets ``{name}.md``. It may hold the placeholders ``{mode} {symbol} {name}
-            {exchange} {frame}``, whose values are made safe as single path components.
+        path: None for ``./dump/{folder}/{file}``; a file when it ends in ``.md``, else the folder
+            that gets ``file``. It may hold the placeholders ``{mode} {symbol} {name} {exchange}
+            {frame}``, whose values are made safe as single path components.
         mode: ``backtest``, ``live``, ``walker``, ...
         name: the strategy's (walker's) name.
         symbol, exchange, frame: the rest of the run's identity.
+        folder, file: where the report goes by default; placeholders as in ``path``.
 
     Raises:
         EngineError: the path holds braces around anything else.
     """
-    template = "./dump/{mode}/{name}.md" if path is None else os.fspath(path)
+    template = f"./dump/{folder}" if path is None else os.fspath(path)
     if not template.lower().endswith(".md"):
-        template = os.path.join(template, "{name}.md")
+        template = os.path.join(template, file)
     given = (mode, symbol, name, exchange, frame)
     values: dict[str, str] = dict(zip(PLACEHOLDERS, given, strict=True))
 
@@ -164,18 +203,29 @@ def _visible(column: Column[Any]) -> bool:
     try:
         return bool(column.is_visible())
     except Exception as error:
-        raise EngineError(
-            f"column {column.key!r} failed in is_visible: {type(error).__name__}: {error}"
-        ) from error
+        raise _hidden(column, error) from error
+
+
+def _hidden(column: Column[Any], error: Exception) -> EngineError:
+    return EngineError(
+        f"column {column.key!r} failed in is_visible: {type(error).__name__}: {error}"
+    )
+
+
+def _unformatted(column: Column[Any], index: int, error: Exception) -> EngineError:
+    return EngineError(
+        f"column {column.key!r} could not format row {index}: {type(error).__name__}: {error}"
+    )
 
 
 def _cell(column: Column[Row], row: Row, index: int) -> str:
     try:
-        return str(column.format(row, index))
+        text = column.format(row, index)
+        if not isinstance(text, str) and inspect.isawaitable(text):
+            raise TypeError("its text has to be awaited, which the first row's had not")
+        return str(text)
     except Exception as error:
-        raise EngineError(
-            f"column {column.key!r} could not format row {index}: {type(error).__name__}: {error}"
-        ) from error
+        raise _unformatted(column, index, error) from error
 
 
 def _is_hidden(character: str) -> bool:

@@ -52,7 +52,7 @@ class BacktestExecution:
     """One backtest from start to end.
 
     Attributes:
-        journal: trades, cancellations and counts so far.
+        journal: everything noted for reports so far.
         when: the simulated instant reached.
         processed: how many of the frame's instants have been passed.
         board: integers another process reads, None in most runs; see `SignalSource`.
@@ -68,6 +68,7 @@ class BacktestExecution:
         market: Market,
         risk: RiskGate,
         bus: Bus,
+        journal: RunJournal | None = None,
     ) -> None:
         self.key = key
         self.settings = settings
@@ -75,7 +76,7 @@ class BacktestExecution:
         self.interval = frame.interval
         self._frame_callbacks = frame.callbacks
         self.market = market
-        self.journal = RunJournal()
+        self.journal = journal or RunJournal(key)
         self.when = self.frame.start
         self.processed = 0
         self.stopped = False
@@ -112,28 +113,42 @@ class BacktestExecution:
             EngineError: the data cannot be used.
         """
         began = self._yielded = time.monotonic()
-        session = Session(
-            key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
-            risk=self._risk, bus=self._bus, next_id=self._next_id, sink=sink,
-            stopped=lambda: self.stopped,
-        )  # fmt: skip
-        self.session = session
-        self.journal = session.journal
-        session.source.board = self.board
-        if len(self.frame):
-            self._progress(0)
-            await self._tell_timeframe(session)
+        session = await self._begin(sink)
         try:
             if len(self.frame):
                 series = await self._load()
                 await self._loop(session, series)
         finally:
-            self._ending = True
-            self.elapsed_seconds = time.monotonic() - began
-            if session.is_holding:
-                self._risk.book.release(self._strategy.risk_names, self.key)
-        self._progress(len(self.frame))
+            self._end(session, began)
+        self._complete(began)
         await self._bus.flush_signals()
+
+    async def _begin(self, sink: Sink | None) -> Session:
+        session = Session(
+            key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
+            journal=self.journal, risk=self._risk, bus=self._bus, next_id=self._next_id, sink=sink,
+            stopped=lambda: self.stopped,
+        )  # fmt: skip
+        self.session = session
+        session.source.board = self.board
+        if len(self.frame):
+            self._progress(0)
+            await self._tell_timeframe(session)
+        return session
+
+    def _end(self, session: Session, began: float) -> None:
+        """However the run ended."""
+        self._ending = True
+        self.elapsed_seconds = time.monotonic() - began
+        self._tell_timings()
+        if session.is_holding:
+            self._risk.book.release(self._strategy.risk_names, self.key)
+
+    def _complete(self, began: float) -> None:
+        """The run has reached its end."""
+        self._progress(len(self.frame))
+        self.journal.timings.note("backtest_total", began)
+        self._tell_timings()
 
     async def _tell_timeframe(self, session: Session) -> None:
         callback = self._frame_callbacks.get("on_timeframe")
@@ -181,22 +196,31 @@ class BacktestExecution:
     # -- the loop --------------------------------------------------------------------------------
 
     async def _loop(self, session: Session, series: BarSeries) -> None:
-        when = self.frame.start
+        when, timings = self.frame.start, self.journal.timings
         while True:
             when = await self._flat(session, series, when)
+            timings.end_stretch()
             if not session.is_holding:
                 return
+            accepted = time.monotonic()
             when = await self._held(session, series, when)
+            timings.note("backtest_signal", accepted)
             if self.stopped or (when >= series.end and not await self._more(series)):
                 if session.held is None and not self.stopped:
                     self._warn_beyond(when)
                 return
 
-    async def _flat(self, session: Session, series: BarSeries, when: int) -> int:
-        """Decide at every due instant from ``when`` on until something is held; that instant."""
-        frame, step, end = self.frame, self.frame.step, self.frame.end
+    async def _flat(
+        self, session: Session, series: BarSeries, when: int, until: int | None = None
+    ) -> int:
+        """Decide at every due instant from ``when`` on until something is held; that instant.
+
+        With ``until`` given, not beyond it: then the next instant to go on at is returned.
+        """
+        frame, step = self.frame, self.frame.step
+        end = frame.end if until is None else min(frame.end, until)
         source, gap, quiet = session.source, self._gap, not session.watched()
-        ask = source.ask
+        ask, measure = source.ask, self.journal.timings.asked.append
         first, real, data_end = series.first, series.real.data, series.end
         unasked = 0
         due = when if session.last_attempt is None else session.last_attempt + gap
@@ -218,6 +242,7 @@ class BacktestExecution:
                 except BaseException as raised:
                     session.report_user(raised, "get_signal", when)
                     answer = None
+                measure(source.asked_since)
                 if answer is not None or not quiet:
                     # An answer that opens nothing and is followed by nobody needs no more work.
                     await session.decide(answer, when, self._prices(series, when))
@@ -314,9 +339,16 @@ class BacktestExecution:
     async def _breathe(self, when: int) -> None:
         self.when = when
         self._progress(self.frame.index(when))
+        self._tell_timings()
         await self._bus.flush_signals(backlog=0.5)
         await asyncio.sleep(0)
         self._yielded = time.monotonic()
+
+    def _tell_timings(self) -> None:
+        """Whoever listens hears how long things took since last time."""
+        self.journal.timings.end_stretch()
+        if self._bus.wants("performance"):
+            self.journal.timings.drain(lambda event: self._bus.publish("performance", event))
 
     def _progress(self, processed: int) -> None:
         self.processed = processed

@@ -23,7 +23,7 @@ from engine.domain.changes import (
     Telemetry,
 )
 from engine.domain.errors import ExchangeError, RunError, RunStateError
-from engine.domain.events import DataStatus, Performance
+from engine.domain.events import DataStatus
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import StrategySchema
 from engine.domain.settings import Settings
@@ -62,6 +62,7 @@ class LiveExecution:
         strategy: what is asked for signals.
         settings: the settings it runs with.
         market: bars of its exchange, shared with the exchange's other live runs.
+        journal: where everything that happens is noted for reports.
         risk: the gate shared by all live runs.
         bus: where events go.
         clock: what ``now`` is.
@@ -86,6 +87,7 @@ class LiveExecution:
         strategy: StrategySchema,
         settings: Settings,
         market: Market,
+        journal: RunJournal,
         risk: RiskGate,
         bus: Bus,
         clock: Clock,
@@ -98,7 +100,7 @@ class LiveExecution:
         self.key = key
         self.settings = settings
         self.market = market
-        self.journal = RunJournal()
+        self.journal = journal
         self.session: Session | None = None
         self.stopped = False
         self.stale = False
@@ -124,7 +126,6 @@ class LiveExecution:
         self._instants = instants
         self._gap = interval_ms(strategy.interval)
         self._at_vwap = settings.fill_price == "vwap"
-        self._previous_tick: float | None = None
         self._kept_until = 0
 
     def stop(self) -> None:
@@ -163,23 +164,22 @@ class LiveExecution:
             last_attempt=session.last_attempt,
             settled_until=self.settled_until,
             instance=self.record,
-            trades=tuple(session.journal.trades),
-            cancelled=tuple(session.journal.cancelled),
         )
 
     async def run(self, sink: Sink | None) -> None:
         """Tick every minute until stopped and flat."""
         session = Session(
             key=self.key, strategy=self._strategy, settings=self.settings, market=self.market,
-            risk=self._risk, bus=self._bus, next_id=_uuid4, store=self._store, sink=sink,
-            stopped=lambda: self.stopped,
+            journal=self.journal, risk=self._risk, bus=self._bus, next_id=_uuid4,
+            store=self._store, sink=sink, stopped=lambda: self.stopped,
         )  # fmt: skip
         self.session = session
-        self.journal = session.journal
+        self.journal.ended_at = None
         try:
             await self._loop(session)
         finally:
             self._ending = True
+            self.journal.ended_at = self._clock.now() // MINUTE * MINUTE
             for _, future in self._take_commands():
                 future.set_result("nothing done: the run has ended")
 
@@ -287,7 +287,7 @@ class LiveExecution:
         session.tell(event, publish=self.market.feed.is_news(key.symbol, error))
 
     async def _instant(self, session: Session, when: int, *, extra: bool) -> None:
-        started = time.perf_counter()
+        started = time.monotonic()
         try:
             await self.tick(session, when, extra=extra)
         except Exception as error:
@@ -371,8 +371,10 @@ class LiveExecution:
 
     def _restore(self, session: Session, left: RunState, when: int) -> None:
         session.held, session.last_attempt = left.held, left.last_attempt
-        session.journal.trades.extend(left.trades)
-        session.journal.cancelled.extend(left.cancelled)
+        began = self.record.started_at // MINUTE * MINUTE
+        if left.last_attempt is not None and left.last_attempt < began:
+            session.last_attempt = None  # the session before made it; a new one asks at once
+        self._obeyed_at = _operated_at(left)
         if left.held is not None:
             row = left.held.row
             began = row.scheduled_at if row.is_scheduled else row.pending_at
@@ -432,17 +434,19 @@ class LiveExecution:
             )
 
     def _measure(self, started: float) -> None:
-        if not self._bus.wants("performance"):
-            return
-        key, now = self.key, time.time() * 1000
-        self._bus.publish(
-            "performance",
-            Performance(
-                now, self._previous_tick, "live_tick", (time.perf_counter() - started) * 1000,
-                key.strategy_name, key.exchange_name, key.symbol, False,
-            ),
-        )  # fmt: skip
-        self._previous_tick = now
+        timings = self.journal.timings
+        timings.note("live_tick", started)
+        if self._bus.wants("performance"):
+            timings.drain(lambda event: self._bus.publish("performance", event))
+
+
+def _operated_at(left: RunState) -> int | None:
+    """The last instant at which an operator ended something: nothing is decided at it."""
+    closed = (t.close_timestamp for t in left.trades if t.close_reason is CloseReason.OPERATOR)
+    cancelled = (
+        c.close_timestamp for c in left.cancelled if c.cancel_reason is CancelReason.OPERATOR
+    )
+    return max((*closed, *cancelled), default=None)
 
 
 def _uuid4(when: int) -> str:

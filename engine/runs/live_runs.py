@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from engine.core.candles import Source
 from engine.domain.changes import (
@@ -18,20 +18,26 @@ from engine.domain.changes import (
 )
 from engine.domain.errors import EngineError, RunError, RunStateError, StateError
 from engine.domain.events import Partial, RiskRejection
+from engine.domain.outcome import BacktestStatistics, EquityPoint
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import ExchangeSchema, RiskSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, OpenPosition, RunKey
 from engine.domain.time import MINUTE
 from engine.runs.exchange_watch import ExchangeWatch
-from engine.runs.instance import Instance
+from engine.runs.instance import STOPPING, Instance
 from engine.runs.live import LiveExecution, every_minute
+from engine.runs.outcome import live_figures
 from engine.services.bus import Bus
 from engine.services.journal import Recorder, RunJournal
 from engine.services.loader import LoadedFile
 from engine.services.market import MARKET_SETTINGS, Market
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
+
+
+WATCHED: Final = "what is held is watched to its end"
+"""What a graceful stop means for whoever holds something."""
 
 
 class Home(Protocol):
@@ -42,7 +48,6 @@ class Home(Protocol):
     bus: Bus
     recorder: Recorder
     strategies: Registry[StrategySchema]
-    exchanges: Registry[ExchangeSchema]
     risks: Registry[RiskSchema]
 
     @property
@@ -52,6 +57,10 @@ class Home(Protocol):
 
     def strategy(self, name: str, call: str) -> StrategySchema:
         """A registered strategy whose risk profiles are registered too."""
+        ...
+
+    def exchange(self, name: str, call: str) -> ExchangeSchema:
+        """A registered exchange, or another one that can be opened by its name."""
         ...
 
     def callback_failed(self, error: Exception, source: Source) -> None:
@@ -116,7 +125,7 @@ class LiveRuns:
             NotRegisteredError: naming what is missing.
         """
         self._home.strategy(strategy_name, "Live")
-        self._home.exchanges.get(exchange_name, "Live")
+        self._home.exchange(exchange_name, "Live")
         key = RunKey(Mode.LIVE, exchange_name, strategy_name, symbol)
         found = self._instances.get(key)
         if found is None:
@@ -161,6 +170,24 @@ class LiveRuns:
         await self._note_command(origin, command, instance, result)
         return result
 
+    async def figures(self, key: RunKey) -> tuple[BacktestStatistics, tuple[EquityPoint, ...]]:
+        """Statistics and daily equity curve of a run's present or last session.
+
+        Raises:
+            RunStateError: it has not been started.
+        """
+        journal = self._home.recorder.of(key)
+        if journal is None:
+            raise RunStateError(f"{key} has not been started: run it first")
+        settings = journal.settings or self._home.settings
+        try:
+            exchange = self._home.exchange(key.exchange_name, "Live")
+        except EngineError:
+            market = None  # it is gone, and the trades are what they are
+        else:
+            market = self._live_market(exchange, settings)
+        return await live_figures(journal, market, settings, self._home.clock.now())
+
     async def recover(self) -> Recovered:
         """Resume what the state holds; call it once, after strategies are registered.
 
@@ -195,7 +222,7 @@ class LiveRuns:
                 del self._left[key]
                 return execution
             strategy = self._home.strategy(key.strategy_name, "Live")
-            exchange = self._home.exchanges.get(key.exchange_name, "Live")
+            exchange = self._home.exchange(key.exchange_name, "Live")
             left = self._instances[key].execution
             if isinstance(left, LiveExecution) and (state := left.left_behind()) is not None:
                 # The session before was cancelled with something held: it is followed further.
@@ -204,7 +231,7 @@ class LiveRuns:
                 )
             record = self._new_record(key, strategy)
             settings = self._home.settings
-            journal = self._home.recorder.begin(key, record.started_at)
+            journal = self._home.recorder.begin(key, record.started_at, settings)
             return self._live_execution(key, strategy, exchange, settings, record, journal, None)
 
         return make
@@ -214,6 +241,16 @@ class LiveRuns:
         if command == "start":
             drains, again = instance.is_running, instance.is_done
             instance.start()
+            if instance.status == STOPPING:
+                await instance.wait()  # it was ending already: its next session is beginning
+            # The run saves itself as well, but a start that was acknowledged survives a crash.
+            if isinstance(instance.execution, LiveExecution):
+                saved = InstanceSaved(instance.key, instance.execution.record)
+                try:
+                    await self._store.commit([saved])
+                except StateError:
+                    instance.stop()
+                    raise
             return "resumed" if drains else "started again" if again else "started"
         if not isinstance(execution, LiveExecution) or not instance.is_running:
             raise RunStateError(
@@ -225,7 +262,7 @@ class LiveRuns:
             await self._store.commit([InstanceSaved(instance.key, stopping)])
             instance.stop()
             held = execution.session is not None and execution.session.is_holding
-            return "draining: no new signals, what is held is watched to its end" if held else "stopped"
+            return f"draining: no new signals, {WATCHED}" if held else "stopped"
         if command == "close":
             return await execution.operate("close")
         return await execution.operate("cancel")
@@ -281,7 +318,8 @@ class LiveRuns:
     def _remember(self, key: RunKey, left: _Left) -> None:
         """What the session did before this process began counts in its reports."""
         record = left.record
-        journal = self._home.recorder.begin(key, record.started_at)
+        settings = Settings.model_validate(record.settings)
+        journal = self._home.recorder.begin(key, record.started_at, settings)
         results = (*left.state.trades, *left.state.cancelled)
         for event in sorted(results, key=lambda result: result.when):
             journal.note_event(event)
@@ -291,8 +329,7 @@ class LiveRuns:
 
     def _taken_over(self, key: RunKey, left: _Left) -> LiveExecution:
         record = left.record
-        journal = self._home.recorder.of(key) or self._home.recorder.begin(key, record.started_at)
-        exchange = self._home.exchanges.get(key.exchange_name, "recovery")
+        exchange = self._home.exchange(key.exchange_name, "recovery")
         strategy = self._home.strategies.find(key.strategy_name)
         if strategy is None:
             strategy = StrategySchema(
@@ -300,6 +337,7 @@ class LiveRuns:
                 risk_list=record.risk_names,
             )  # fmt: skip
         settings = Settings.model_validate(record.settings)
+        journal = self._home.recorder.journals[key]
         return self._live_execution(
             key, strategy, exchange, settings, record, journal, left.state, left.seen_until
         )

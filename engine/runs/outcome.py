@@ -1,12 +1,18 @@
-"""Turns a backtest's execution into the outcome that reports, command line and console read."""
+"""Turns what a run left into the figures and outcomes that reports, commands and console read."""
 
 from __future__ import annotations
 
-from engine.domain.errors import NoDataError
-from engine.domain.outcome import BacktestOutcome, RunCounts
-from engine.domain.time import MINUTE
+from collections.abc import Callable
+
+from engine.domain.errors import EngineError, NoDataError
+from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint, RunCounts
+from engine.domain.settings import Settings
+from engine.domain.signals import Closed
+from engine.domain.time import DAY, MINUTE
 from engine.reports.statistics import summarise
 from engine.runs.backtest import BacktestExecution
+from engine.services.journal import RunJournal
+from engine.services.market import Market
 from engine.services.series import BarSeries
 
 
@@ -21,23 +27,9 @@ def outcome_of(
         strategy_hash: SHA-256 (hex) of that file.
     """
     journal, frame = execution.journal, execution.frame
-    series = _series(execution)
-
-    def mark(instant: int) -> float | None:
-        closed = series.closed(instant) if series is not None else 0
-        if series is None or not closed:
-            return None
-        column = series.vwap if execution.settings.fill_price == "vwap" else series.columns.close
-        return float(column[closed - 1])
-
+    series = _series(execution.market, execution.key.symbol)
     trades = tuple(journal.trades)
-    statistics, equity = summarise(
-        trades,
-        frame_start=frame.start,
-        frame_end=frame.end,
-        mark=mark,
-        settings=execution.settings,
-    )
+    statistics, equity = backtest_figures(execution)
     last = max((trade.close_timestamp for trade in trades), default=frame.end)
     end = max(frame.end, last) + MINUTE
     warnings = list(journal.warnings)
@@ -71,8 +63,88 @@ def outcome_of(
     )
 
 
-def _series(execution: BacktestExecution) -> BarSeries | None:
+def backtest_figures(
+    execution: BacktestExecution,
+) -> tuple[BacktestStatistics, tuple[EquityPoint, ...]]:
+    """Statistics and daily equity curve of a backtest's trades so far."""
+    frame, series = execution.frame, _series(execution.market, execution.key.symbol)
+    return summarise(
+        execution.journal.all_trades(),
+        frame_start=frame.start,
+        frame_end=frame.end,
+        mark=_mark(series, execution.settings),
+        settings=execution.settings,
+    )
+
+
+async def live_figures(
+    journal: RunJournal, market: Market | None, settings: Settings, now: int
+) -> tuple[BacktestStatistics, tuple[EquityPoint, ...]]:
+    """Statistics and daily equity curve of a live session from its start to now, or to its end.
+
+    A trade that was open at midnight is marked at the market of that instant. A session that was
+    taken over by this process may have to load bars for that; what the exchange no longer has is
+    not marked, and the trade counts when it closed.
+
+    Args:
+        journal: of the session.
+        market: bars of its exchange, None when that is not registered (any more).
+        settings: the settings it runs with.
+        now: the present instant, ms UTC.
+    """
+    trades = journal.all_trades()
+    start = now if journal.started_at is None else journal.started_at
+    end = max(start, (now if journal.ended_at is None else journal.ended_at) // MINUTE * MINUTE)
+    series = None
+    if market is not None:
+        await _reach_back(market, journal.key.symbol, trades, settings)
+        series = _series(market, journal.key.symbol)
+    return summarise(
+        trades,
+        frame_start=start,
+        frame_end=end,
+        mark=_mark(series, settings),
+        settings=settings,
+    )
+
+
+async def _reach_back(
+    market: Market, symbol: str, trades: tuple[Closed, ...], settings: Settings
+) -> None:
+    """Load bars back to the first midnight at which a trade was open, if they are not there."""
+    overnight = (
+        midnight
+        for trade in trades
+        if (midnight := -(-trade.signal.pending_at // DAY) * DAY) < trade.close_timestamp
+    )
+    first = next(overnight, None)
+    if first is None:
+        return
+    since = first - settings.avg_price_candles_count * MINUTE
+    series = _series(market, symbol)
+    if series is not None and (series.at_start or series.first <= since):
+        return
     try:
-        return execution.market.minutes(execution.key.symbol)
+        # Only backwards: what is newer belongs to the run's own polls.
+        until = trades[-1].close_timestamp if series is None else series.loaded_until
+        await market.ensure(symbol, since, until)
+    except EngineError:
+        return
+
+
+def _mark(series: BarSeries | None, settings: Settings) -> Callable[[int], float | None]:
+    def mark(instant: int) -> float | None:
+        closed = series.closed(instant) if series is not None else 0
+        if series is None or not closed:
+            return None
+        column = series.vwap if settings.fill_price == "vwap" else series.columns.close
+        return float(column[closed - 1])
+
+    return mark
+
+
+def _series(market: Market, symbol: str) -> BarSeries | None:
+    try:
+        return market.minutes(symbol)
     except NoDataError:
         return None

@@ -70,6 +70,7 @@ class Session:
         strategy: what is asked for signals.
         settings: the settings the run was started with.
         market: where data functions look.
+        journal: where everything that happens is noted for reports.
         risk: the gate shared with other runs of the same mode.
         bus: where events go.
         next_id: makes a signal's id from the instant it was accepted at.
@@ -85,6 +86,7 @@ class Session:
         strategy: StrategySchema,
         settings: Settings,
         market: MarketWindow,
+        journal: RunJournal,
         risk: RiskGate,
         bus: Bus,
         next_id: Callable[[int], str],
@@ -94,7 +96,7 @@ class Session:
     ) -> None:
         self.key = key
         self.settings = settings
-        self.journal = RunJournal()
+        self.journal = journal
         self.held: ScheduledSignal | OpenPosition | None = None
         self.last_attempt: int | None = None
         self._strategy = strategy
@@ -257,6 +259,7 @@ class Session:
         numbers = await self._durably(
             [*attempt, HeldChanged(self.key, held), Journaled(self.key, result)]
         )
+        self.journal.note(result)
         self.held = held
         with execution(self._context(when)):
             await self._call("on_schedule", when, row, market)
@@ -281,6 +284,7 @@ class Session:
         if self._store is not None:
             changes = [*extra, *self._opening(position, result)]
             numbers = await self._durably(changes, on_failure=self._release)
+        self.journal.note(result)
         self.held = position
         await self._announce_opened(result, numbers)
 
@@ -308,6 +312,8 @@ class Session:
             HeldChanged(self.key, None),
         ]
         numbers = await self._durably(changes, on_failure=self._release)
+        self.journal.note(opened)
+        self.journal.note(closed)
         self.held = position
         await self._announce_opened(opened, numbers[:1])
         self._release()
@@ -321,6 +327,7 @@ class Session:
             released = (Released(name, self.key) for name in self._risk_names)
             changes = [HeldChanged(self.key, None), *released, Journaled(self.key, result)]
             numbers = await self._durably(changes)
+        self.journal.note(result)
         self._release()
         self.held = None
         await self._announce_closed(result, numbers)
@@ -337,8 +344,8 @@ class Session:
         numbers = await self._durably(
             [HeldChanged(self.key, None), Journaled(self.key, result), *more]
         )
+        self.journal.note(result)
         self.held = None
-        self.journal.cancelled.append(result)
         with execution(self._context(bar.at)):
             await self._call("on_cancel", bar.at, held.row, bar.market)
         await self._announce(result, numbers[:1])
@@ -351,6 +358,7 @@ class Session:
             position = lifecycle.advanced(held, made.reached)
             journaled = [Journaled(self.key, event) for event in events]
             numbers = await self._durably([HeldChanged(self.key, position), *journaled])
+            self.journal.note_milestones(events)
             self.held = position
             with execution(self._context(bar.at)):
                 for event in events:
@@ -392,7 +400,7 @@ class Session:
         return [Journaled(self.key, refusal.event) for refusal in verdict.refusals]
 
     async def _tell_refusal(self, verdict: Verdict, when: int, numbers: tuple[int, ...]) -> None:
-        self.journal.rejections += 1
+        self.journal.note_refusals(refusal.event for refusal in verdict.refusals)
         with execution(self._context(when)):
             await self._risk.tell(verdict)
         self._delivered(numbers)
@@ -446,7 +454,6 @@ class Session:
         await self._announce(result, numbers)
 
     async def _announce_closed(self, result: Closed, numbers: tuple[int, ...]) -> None:
-        self.journal.trades.append(result)
         if self._strategy.callbacks:
             with execution(self._context(result.when)):
                 await self._call("on_close", result.when, result.signal, result.current_price)
@@ -468,6 +475,8 @@ class Session:
 
     async def _tick(self, result: Idle | Active, callback: str) -> None:
         """Somebody may follow every tick; usually nobody does and this costs nothing."""
+        if isinstance(result, Active) and not self._backtest:
+            self.journal.note_active(result)
         if not self.watched():
             return
         with execution(self._context(result.when)):

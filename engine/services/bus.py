@@ -32,6 +32,7 @@ TOPICS: Final = (
 
 DEFAULT_QUEUE: Final = 10_000
 _SIGNALS: Final = ("signal", "signal_live", "signal_backtest")
+_PACED: Final = (*_SIGNALS, "performance", "partial_profit", "partial_loss")
 _YIELD_SECONDS: Final = 0.020
 _CLOSE_SECONDS: Final = 2.0
 _TICKS: Final = (Action.IDLE, Action.ACTIVE)
@@ -269,9 +270,14 @@ class Bus:
                 await item.caught_up()
 
     async def flush_signals(self, *, backlog: float = 0.0) -> None:
-        """`flush` for the signal topics alone, and only queues fuller than ``backlog`` (0 to 1)."""
+        """`flush` for the signal topics alone.
+
+        With a ``backlog`` (0 to 1) only for queues fuller than that, but then of every topic that
+        a backtest may publish more on than a listener takes.
+        """
+        topics = _PACED if backlog else _SIGNALS
         for item in tuple(self._busy):
-            if item.topic in _SIGNALS and item.is_behind and item.backlog >= backlog:
+            if item.topic in topics and item.is_behind and item.backlog >= backlog:
                 await item.caught_up()
 
     def busy(self, subscription: Subscription) -> None:

@@ -161,7 +161,7 @@ async def test_a_start_while_draining_resumes_and_a_start_after_the_end_begins_a
         await made.until(12)
         assert made.actions()[-1] == ("opened", 10)
         execution: Any = instance.execution
-        assert execution.journal.trades == []
+        assert not execution.journal.trades
         assert statuses(made) == ["running", "stopping", "running", "stopping", "done", "running"]
 
 

@@ -1,0 +1,482 @@
+"""The reporting classes: what runs of the current engine left behind, as data, text and files.
+
+Every class answers for the newest session of a run, in backtest and live alike: statistics are over
+all its events, the lists that are shown hold the newest.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from engine.domain.errors import EngineError
+from engine.domain.events import RiskRejection
+from engine.domain.signals import Mode, RunKey
+from engine.reports.columns import Column, as_columns
+from engine.reports.heat import HeatMember, HeatRow, HeatStatistics, heat_report, heat_statistics
+from engine.reports.markdown import dump_report, report_path, resolved
+from engine.reports.partials import (
+    PartialEvent,
+    PartialStatistics,
+    partial_report,
+    partial_statistics,
+)
+from engine.reports.performance import (
+    MetricStatistics,
+    PerformanceStatistics,
+    by_total,
+    performance_report,
+    performance_statistics,
+)
+from engine.reports.rejections import RiskStatistics, risk_report
+from engine.reports.schedule import (
+    ScheduleEvent,
+    ScheduleStatistics,
+    schedule_report,
+    schedule_statistics,
+)
+from engine.runs.backtest import BacktestExecution
+from engine.runs.instance import Instance
+from engine.runs.milestones import milestones_of
+from engine.runs.outcome import backtest_figures
+from engine.runtime import current_engine
+from engine.services.journal import PartialTally, RunJournal
+
+Data = TypeVar("Data")
+Row = TypeVar("Row")
+Columns = Sequence[Column[Row] | Mapping[str, Any]]
+"""Columns for one report: `Column` objects, or mappings with their four fields."""
+
+
+def _summary(instances: Sequence[Instance]) -> builtins.list[dict[str, str]]:
+    return [
+        {
+            "id": item.id,
+            "symbol": item.key.symbol,
+            "strategy_name": item.key.strategy_name,
+            "status": item.status,
+        }
+        for item in instances
+    ]
+
+
+def _matching(
+    strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
+) -> builtins.list[Instance]:
+    """All runs of a strategy that match what else is named.
+
+    Raises:
+        NotRegisteredError: there is no such strategy, neither registered nor running.
+    """
+    engine = current_engine()
+    of_strategy = [i for i in engine.instances() if i.key.strategy_name == strategy_name]
+    if not of_strategy:
+        engine.strategy(strategy_name, "report")
+    if mode is not None and mode not in tuple(Mode):
+        raise EngineError(f"mode is {mode!r}: must be one of {', '.join(Mode)}")
+    return [
+        item
+        for item in of_strategy
+        if exchange_name in (None, item.key.exchange_name)
+        and frame_name in (None, item.key.frame_name)
+        and mode in (None, item.key.mode)
+    ]
+
+
+def _several(instances: Sequence[Instance]) -> EngineError:
+    keys = "; ".join(str(item.key) for item in instances)
+    return EngineError(f"several runs match, name mode, exchange_name and frame_name: {keys}")
+
+
+def _chosen_columns(collection: str, given: Columns[Any] | None) -> Sequence[Column[Any]]:
+    if given is None:
+        return current_engine().columns[collection]
+    return as_columns(collection, given)
+
+
+class _RunReport(Generic[Data, Row]):
+    """What the reports of a single run have in common."""
+
+    _collection: ClassVar[str]
+    _folder: ClassVar[str]
+    _file: ClassVar[str] = "{name}.md"
+
+    @classmethod
+    async def get_data(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        mode: str | None = None,
+    ) -> Data:
+        """Statistics of the run's newest session; empty ones before its first start.
+
+        Args:
+            symbol: the run's symbol.
+            strategy_name: the run's strategy.
+            exchange_name, frame_name, mode: needed where several runs match; ``mode`` is
+                ``backtest`` or ``live``.
+
+        Raises:
+            NotRegisteredError: there is no such strategy.
+            EngineError: several runs match; they are listed.
+        """
+        instance = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
+        return cls._data(strategy_name, instance)
+
+    @classmethod
+    async def get_report(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        columns: Columns[Row] | None = None,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        mode: str | None = None,
+    ) -> str:
+        """The Markdown report of the same; ``columns`` replace the ones in force.
+
+        Raises:
+            NotRegisteredError: there is no such strategy.
+            EngineError: several runs match, or a column's function failed.
+        """
+        instance = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
+        return await cls._report(symbol, strategy_name, instance, columns)
+
+    @classmethod
+    async def dump(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        path: str | os.PathLike[str] | None = None,
+        columns: Columns[Row] | None = None,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        mode: str | None = None,
+    ) -> Path:
+        """Write the report and return its file.
+
+        Args:
+            symbol: the run's symbol.
+            strategy_name: the run's strategy.
+            path: a file ending in ``.md`` or a folder, with the placeholders ``{mode} {symbol}
+                {name} {exchange} {frame}``; by default below ``./dump``.
+            columns: instead of the ones in force.
+            exchange_name, frame_name, mode: needed where several runs match.
+
+        Raises:
+            NotRegisteredError: there is no such strategy.
+            EngineError: several runs match, or the file could not be written.
+        """
+        instance = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
+        text = await cls._report(symbol, strategy_name, instance, columns)
+        key = instance.key if instance is not None else None
+        target = report_path(
+            path, mode=str(key.mode) if key else "", name=strategy_name, symbol=symbol,
+            exchange=key.exchange_name if key else "", frame=key.frame_name if key else "",
+            folder=cls._folder, file=cls._file,
+        )  # fmt: skip
+        return dump_report(text, target)
+
+    @staticmethod
+    async def list() -> builtins.list[dict[str, str]]:
+        """``id, symbol, strategy_name, status`` of every run."""
+        return _summary(current_engine().instances())
+
+    @classmethod
+    def _find(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        exchange_name: str | None,
+        frame_name: str | None,
+        mode: str | None,
+    ) -> Instance | None:
+        found = _matching(strategy_name, exchange_name, frame_name, mode)
+        found = [item for item in found if item.key.symbol == symbol]
+        if len(found) > 1:
+            raise _several(found)
+        return found[0] if found else None
+
+    @classmethod
+    async def _report(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        instance: Instance | None,
+        columns: Columns[Row] | None,
+    ) -> str:
+        data = cls._data(strategy_name, instance)
+        chosen = _chosen_columns(cls._collection, columns)
+        ready = await resolved(chosen, cls._rows(data))
+        return cls._text(symbol, strategy_name, data, ready)
+
+    @classmethod
+    def _data(cls, strategy_name: str, instance: Instance | None) -> Data:
+        raise NotImplementedError
+
+    @classmethod
+    def _rows(cls, data: Data) -> Sequence[Row]:
+        raise NotImplementedError
+
+    @classmethod
+    def _text(
+        cls, symbol: str, strategy_name: str, data: Data, columns: Sequence[Column[Row]]
+    ) -> str:
+        raise NotImplementedError
+
+
+def _journal(instance: Instance | None) -> RunJournal:
+    """What a run left; an empty journal stands for one that never started."""
+    found = current_engine().recorder.of(instance.key) if instance is not None else None
+    return found or RunJournal(RunKey(Mode.BACKTEST, "", "", ""))
+
+
+class Schedule(_RunReport[ScheduleStatistics, ScheduleEvent]):
+    """What became of a run's scheduled signals; written to ``./dump/schedule/{name}.md``."""
+
+    _collection = "schedule_columns"
+    _folder = "schedule"
+
+    @classmethod
+    def _data(cls, strategy_name: str, instance: Instance | None) -> ScheduleStatistics:
+        tally = _journal(instance).schedule
+        return schedule_statistics(
+            tuple(reversed(tally.events)), scheduled=tally.scheduled, opened=tally.opened,
+            cancelled=tally.cancelled, minutes_to_open=tally.minutes_to_open,
+            minutes_to_cancel=tally.minutes_to_cancel,
+        )  # fmt: skip
+
+    @classmethod
+    def _rows(cls, data: ScheduleStatistics) -> Sequence[ScheduleEvent]:
+        return data.event_list
+
+    @classmethod
+    def _text(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        data: ScheduleStatistics,
+        columns: Sequence[Column[ScheduleEvent]],
+    ) -> str:
+        return schedule_report(strategy_name, data, columns)
+
+
+class Partial(_RunReport[PartialStatistics, PartialEvent]):
+    """Milestones a run's positions reached; written to ``./dump/partial/{symbol}_{name}.md``."""
+
+    _collection = "partial_columns"
+    _folder = "partial"
+    _file = "{symbol}_{name}.md"
+
+    @classmethod
+    def _data(cls, strategy_name: str, instance: Instance | None) -> PartialStatistics:
+        execution = instance.execution if instance is not None else None
+        if isinstance(execution, BacktestExecution):
+            tally = PartialTally(milestones_of(execution))
+        else:
+            tally = _journal(instance).milestones
+        newest = tuple(reversed(tally.events))
+        return partial_statistics(newest, profit=tally.profit, loss=tally.loss)
+
+    @classmethod
+    def _rows(cls, data: PartialStatistics) -> Sequence[PartialEvent]:
+        return data.event_list
+
+    @classmethod
+    def _text(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        data: PartialStatistics,
+        columns: Sequence[Column[PartialEvent]],
+    ) -> str:
+        return partial_report(symbol, strategy_name, data, columns)
+
+
+class Risk(_RunReport[RiskStatistics, RiskRejection]):
+    """Signals of a run that risk refused; written to ``./dump/risk/{symbol}_{name}.md``."""
+
+    _collection = "risk_columns"
+    _folder = "risk"
+    _file = "{symbol}_{name}.md"
+
+    @classmethod
+    def _data(cls, strategy_name: str, instance: Instance | None) -> RiskStatistics:
+        tally = _journal(instance).refusals
+        newest = tuple(reversed(tally.events))
+        return RiskStatistics(newest, tally.total, dict(tally.by_symbol), dict(tally.by_strategy))
+
+    @classmethod
+    def _rows(cls, data: RiskStatistics) -> Sequence[RiskRejection]:
+        return data.event_list
+
+    @classmethod
+    def _text(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        data: RiskStatistics,
+        columns: Sequence[Column[RiskRejection]],
+    ) -> str:
+        return risk_report(symbol, strategy_name, data, columns)
+
+
+class Performance(_RunReport[PerformanceStatistics, MetricStatistics]):
+    """How long a run's pieces took; written to ``./dump/performance/{name}.md``."""
+
+    _collection = "performance_columns"
+    _folder = "performance"
+
+    @classmethod
+    def _data(cls, strategy_name: str, instance: Instance | None) -> PerformanceStatistics:
+        timings = _journal(instance).timings
+        return performance_statistics(strategy_name, timings.by_type, timings.newest)
+
+    @classmethod
+    def _rows(cls, data: PerformanceStatistics) -> Sequence[MetricStatistics]:
+        return by_total(data)
+
+    @classmethod
+    def _text(
+        cls,
+        symbol: str,
+        strategy_name: str,
+        data: PerformanceStatistics,
+        columns: Sequence[Column[MetricStatistics]],
+    ) -> str:
+        return performance_report(data, columns)
+
+
+class Heat:
+    """One strategy over all its symbols; written to ``./dump/heatmap/{name}.md``."""
+
+    @staticmethod
+    async def get_data(
+        strategy_name: str,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        mode: str | None = None,
+    ) -> HeatStatistics:
+        """A row per symbol and the portfolio, over the newest session of each run.
+
+        Args:
+            strategy_name: the strategy.
+            exchange_name, frame_name, mode: needed where several runs of one symbol match, or
+                where there are backtests and live runs; ``mode`` is ``backtest`` or ``live``.
+
+        Raises:
+            NotRegisteredError: there is no such strategy.
+            EngineError: several runs of one symbol match, or both modes do; they are listed.
+        """
+        return await _heat(_members(strategy_name, exchange_name, frame_name, mode))
+
+    @staticmethod
+    async def get_report(
+        strategy_name: str,
+        columns: Columns[HeatRow] | None = None,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        mode: str | None = None,
+    ) -> str:
+        """The Markdown report of the same; ``columns`` replace the ones in force.
+
+        Raises:
+            NotRegisteredError: there is no such strategy.
+            EngineError: runs are ambiguous, or a column's function failed.
+        """
+        members = _members(strategy_name, exchange_name, frame_name, mode)
+        return await _heat_text(strategy_name, members, columns)
+
+    @staticmethod
+    async def dump(
+        strategy_name: str,
+        path: str | os.PathLike[str] | None = None,
+        columns: Columns[HeatRow] | None = None,
+        *,
+        exchange_name: str | None = None,
+        frame_name: str | None = None,
+        mode: str | None = None,
+    ) -> Path:
+        """Write the report and return its file; ``path`` as in `Schedule.dump`.
+
+        ``{symbol}`` stands for all symbols, joined by ``-``.
+
+        Raises:
+            NotRegisteredError: there is no such strategy.
+            EngineError: runs are ambiguous, or the file could not be written.
+        """
+        members = _members(strategy_name, exchange_name, frame_name, mode)
+        text = await _heat_text(strategy_name, members, columns)
+        keys = [item.key for item in members]
+        target = report_path(
+            path, mode=_joined(str(key.mode) for key in keys), name=strategy_name,
+            symbol=_joined(key.symbol for key in keys),
+            exchange=_joined(key.exchange_name for key in keys),
+            frame=_joined(key.frame_name for key in keys), folder="heatmap",
+        )  # fmt: skip
+        return dump_report(text, target)
+
+    @staticmethod
+    async def list() -> builtins.list[dict[str, str]]:
+        """``id, symbol, strategy_name, status`` of every run."""
+        return _summary(current_engine().instances())
+
+
+class Constant:
+    """Milestones, percent of the path, at which strategies usually take part of a position off."""
+
+    TP_LEVEL1: Final = 30
+    TP_LEVEL2: Final = 60
+    TP_LEVEL3: Final = 90
+    SL_LEVEL1: Final = 40
+    SL_LEVEL2: Final = 80
+
+
+def _members(
+    strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
+) -> builtins.list[Instance]:
+    recorder = current_engine().recorder
+    found = [
+        item
+        for item in _matching(strategy_name, exchange_name, frame_name, mode)
+        if recorder.of(item.key) is not None
+    ]
+    symbols = {item.key.symbol for item in found}
+    if len(symbols) < len(found) or len({item.key.mode for item in found}) > 1:
+        raise _several(found)
+    return found
+
+
+async def _heat(members: Sequence[Instance]) -> HeatStatistics:
+    engine = current_engine()
+    found: list[HeatMember] = []
+    for item in members:
+        if isinstance(item.execution, BacktestExecution):
+            statistics, equity = backtest_figures(item.execution)
+        else:
+            statistics, equity = await engine.live_runs.figures(item.key)
+        trades = _journal(item).all_trades()
+        found.append(HeatMember(item.key.symbol, trades, statistics, equity))
+    return heat_statistics(found)
+
+
+async def _heat_text(
+    strategy_name: str, members: Sequence[Instance], columns: Columns[HeatRow] | None
+) -> str:
+    data = await _heat(members)
+    ready = await resolved(_chosen_columns("heat_columns", columns), data.rows)
+    return heat_report(strategy_name, data, ready)
+
+
+def _joined(texts: Any) -> str:
+    return "-".join(dict.fromkeys(text for text in texts if text))
