@@ -37,6 +37,10 @@ CleanOption = Annotated[
         help="Set a damaged state file aside and start with an empty one.",
     ),
 ]
+ReadOnlyOption = Annotated[
+    bool,
+    typer.Option("--read-only", help="Only follow a state file that another process owns."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 app = typer.Typer(
@@ -95,6 +99,7 @@ def console(
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
     start_clean_if_damaged: CleanOption = False,
+    read_only: ReadOnlyOption = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
@@ -106,10 +111,13 @@ def console(
     context.obj = (state, strategies, config)
     if context.invoked_subcommand is None:
         with reporting() as ending:
-            from console.supervisor import open_console
+            from console.supervisor import follow_console, open_console
 
             project = _project(context)
-            ending.status = open_console(project, start_clean_if_damaged=start_clean_if_damaged)
+            if read_only:
+                ending.status = follow_console(project)
+            else:
+                ending.status = open_console(project, start_clean_if_damaged=start_clean_if_damaged)
 
 
 @app.command()
@@ -119,6 +127,7 @@ def demo(
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
     start_clean_if_damaged: CleanOption = False,
+    read_only: ReadOnlyOption = False,
 ) -> None:
     """Open the console on a simulated market.
 
@@ -127,10 +136,13 @@ def demo(
     demo-state.db and goes on at the next start.
     """
     with reporting() as ending:
-        from console.supervisor import open_demo
+        from console.supervisor import follow_demo, open_demo
 
         file, folder, _ = _given(context, state, strategies, config)
-        ending.status = open_demo(folder, file, start_clean_if_damaged=start_clean_if_damaged)
+        if read_only:
+            ending.status = follow_demo(file)
+        else:
+            ending.status = open_demo(folder, file, start_clean_if_damaged=start_clean_if_damaged)
 
 
 @app.command()
@@ -175,6 +187,34 @@ def backtest(
             strategy, symbol, start, end, exchange, tuple(data or ()), interval, json, report
         )
         ending.status = run_backtest(project, options)
+
+
+@app.command()
+def optimize(
+    context: typer.Context,
+    optimizer: Annotated[str, typer.Argument(metavar="NAME", help="Name of the optimizer.")],
+    symbol: Annotated[str, typer.Option("--symbol", metavar="S", help="Symbol to optimize for.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="PATH", help="Folder, or .py file, to write to (./generated)."
+        ),
+    ] = None,
+    json: JsonOption = False,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Have a language model word strategies and write them as a module for review.
+
+    The module is checked and not executed. The model is asked through Ollama, as [ollama] in the
+    configuration, OLLAMA_HOST and OLLAMA_API_KEY say.
+    """
+    with reporting() as ending:
+        from console.optimize_command import OptimizeOptions, run_optimize
+
+        project = _project(context, state, strategies, config)
+        ending.status = run_optimize(project, OptimizeOptions(optimizer, symbol, out, json))
 
 
 @app.command("list")

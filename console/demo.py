@@ -48,6 +48,9 @@ DEMO_EXCHANGE: Final = "simulated"
 DEMO_STATE: Final = "demo-state.db"
 """The demo's state file, in the working directory."""
 
+DEMO_BADGE: Final = "SIMULATED"
+"""What the demo's header always says, with the speed behind it."""
+
 _SEED_META: Final = "seed"
 
 
@@ -87,7 +90,7 @@ def demo_plan(
     return HostPlan(
         project=project,
         state=state,
-        badge=f"SIMULATED x{speed:g}",
+        badge=f"{DEMO_BADGE} x{speed:g}",
         # Read again when the clock is made: an owner that was still closing has moved it on.
         make_clock=lambda: AcceleratedClock(_left_behind(state)[1], speed),
         keeps_clock=True,

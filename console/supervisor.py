@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from console.demo import DEMO_STATE, demo_plan
-from console.host import EngineHost, HostPlan
+from console.demo import DEMO_BADGE, DEMO_STATE, demo_plan
+from console.follower import FollowingHost
+from console.host import BADGE, EngineHost, HostPlan
 from console.logs import log_path, open_log
 from console.outcomes import FAILED, UsageProblem, say
 from console.settings import ConfigError, Project
@@ -25,6 +26,9 @@ from engine.runs.workers import WorkerPool
 
 JOIN_SECONDS = 5.0
 """How long the engine may take to close before the process ends without it."""
+
+
+Host: TypeAlias = EngineHost | FollowingHost
 
 
 class Interface(Protocol):
@@ -46,10 +50,8 @@ class Interface(Protocol):
 
 def open_console(project: Project, *, start_clean_if_damaged: bool = False) -> int:
     """Open the console on a project; returns the exit status."""
-    plan = HostPlan(
-        project, state=project.state, start_clean_if_damaged=start_clean_if_damaged
-    )
-    return _open(plan, drain_after_crash=True)
+    plan = HostPlan(project, state=project.state, start_clean_if_damaged=start_clean_if_damaged)
+    return _open(lambda: EngineHost(plan), project.keys, drain_after_crash=True)
 
 
 def open_demo(
@@ -64,11 +66,23 @@ def open_demo(
     )
     plan = replace(plan, start_clean_if_damaged=start_clean_if_damaged)
     # Nothing of the demo is worth waiting for: its positions are those of a simulated market.
-    return _open(plan, drain_after_crash=False)
+    return _open(lambda: EngineHost(plan), {}, drain_after_crash=False)
+
+
+def follow_console(project: Project) -> int:
+    """Open the read-only console on a project's state file; returns the exit status."""
+    return _open(lambda: FollowingHost(project.state, BADGE), project.keys, drain_after_crash=False)
+
+
+def follow_demo(state: str | None = None) -> int:
+    """Open the read-only console on a demo's state file; returns the exit status."""
+    return _open(
+        lambda: FollowingHost(state or DEMO_STATE, DEMO_BADGE), {}, drain_after_crash=False
+    )
 
 
 def supervise(
-    host: EngineHost, interface: Interface, *, drain_after_crash: bool, join: float = JOIN_SECONDS
+    host: Host, interface: Interface, *, drain_after_crash: bool, join: float = JOIN_SECONDS
 ) -> int:
     """Run the interface on a started host, then see the engine to its end.
 
@@ -105,7 +119,12 @@ def supervise(
     return status
 
 
-def _open(plan: HostPlan, *, drain_after_crash: bool) -> int:
+def _open(
+    make: Callable[[], Host],
+    keys: Mapping[str, str],
+    *,
+    drain_after_crash: bool,
+) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
             "the console needs a terminal: run it in one, or use a command (see --help)"
@@ -114,19 +133,19 @@ def _open(plan: HostPlan, *, drain_after_crash: bool) -> int:
     from console.app import SignaldeckApp
     from console.keymap import keymap_problems
 
-    if problems := keymap_problems(plan.project.keys):
+    if problems := keymap_problems(keys):
         raise ConfigError("\n".join(f"[keys]: {problem}" for problem in problems))
     if problem := open_log():
         say(f"signaldeck: no log: {problem}")
     # Before any thread and before the interface takes the terminal.
     WorkerPool.start_forkserver()
-    host = EngineHost(plan)
+    host = make()
     host.start()
-    interface: Any = SignaldeckApp(host, keymap=plan.project.keys)
+    interface: Any = SignaldeckApp(host, keymap=keys)
     return supervise(host, interface, drain_after_crash=drain_after_crash)
 
 
-def _drain(host: EngineHost) -> None:
+def _drain(host: Host) -> None:
     """Wait for open positions to close, saying how many are left; Ctrl-C cuts it short."""
     say(f"signaldeck: draining {host.live_count} live run(s); press Ctrl-C to end them at once")
     closed, left = host.begin_shutdown(drain=True), -1

@@ -25,7 +25,7 @@ QUITTING: Final = "-quitting"
 _ENDED = ("done", "stopped", "failed")
 
 
-def quit_dialog(snapshot: DeckSnapshot) -> ConfirmDialog:
+def quit_dialog(snapshot: DeckSnapshot, read_only: bool = False) -> ConfirmDialog:
     """The question that fits what is going on; its answers are stay, quit and drain.
 
     Quitting loses nothing: what is held is in the state file and goes on at the next start.
@@ -34,7 +34,10 @@ def quit_dialog(snapshot: DeckSnapshot) -> ConfirmDialog:
     tests = sum(view.status not in _ENDED for view in snapshot.backtests)
     lines: list[str] = []
     answers = [Answer("stay", "Stay")]
-    if header.running:
+    if read_only:
+        lines.append("Only this view closes: what it follows goes on.")
+        answers.append(Answer("quit", "Quit"))
+    elif header.running:
         waiting = f" and {many(header.scheduled, 'scheduled signal')}" if header.scheduled else ""
         held = f"{many(header.open, 'open position')}{waiting}"
         lines.append(f"{many(header.running, 'live run')} with {held}.")

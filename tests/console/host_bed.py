@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from console.follower import FollowingHost
 from console.host import EngineHost, HostPlan
 from console.notices import HostEvent
 from console.views import DeckSnapshot, RunRequest
@@ -19,7 +20,7 @@ TIMEOUT = 60.0
 class Watcher:
     """Listens to a host and wakes on every event."""
 
-    def __init__(self, host: EngineHost) -> None:
+    def __init__(self, host: EngineHost | FollowingHost) -> None:
         self.host = host
         self.events: list[tuple[float, HostEvent]] = []
         self._wake = threading.Condition()

@@ -1,0 +1,276 @@
+"""The read-only console's host: it follows the state file of a process that trades.
+
+It owns nothing and changes nothing. Everything shown comes from the file, which the owner writes
+before it tells anybody, so what is seen here is at most a second older than the owner's own screen.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from console.deck import DeckState
+from console.kept_backtests import KIND, recalled
+from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
+from console.views import DeckSnapshot, FieldError, InstanceDetail, Quote, RunRequest
+from engine.core.pricing import pnl
+from engine.domain.changes import NumberedEvent, RunState
+from engine.domain.errors import EngineError, RunStateError
+from engine.domain.settings import Settings
+from engine.domain.signals import Closed, Mode, RunKey, SignalRow
+from engine.domain.snapshots import Reader, RunSnapshot
+from engine.runtime import open_reader
+
+LOOK_SECONDS: Final = 0.5
+"""How often the file is looked at; when nothing was written, a look takes microseconds."""
+
+FOLLOWING: Final = "READ-ONLY"
+"""What the header says while a process owns the file."""
+
+ALONE: Final = "READ-ONLY, NOT RUNNING"
+"""What it says when nobody does: what is shown is where it ended."""
+
+_T = TypeVar("_T")
+_log = logging.getLogger("signaldeck.follower")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the trades of a run's present session come to."""
+
+    session: int
+    trades: list[Closed]
+
+
+class FollowingHost:
+    """Shows a state file; every command is refused.
+
+    Args:
+        state: the file.
+        badge: what the header always says.
+    """
+
+    read_only = True
+    restored = ""
+
+    def __init__(self, state: str | Path, badge: str) -> None:
+        self.path: Final = Path(state)
+        self._notify: Callable[[HostEvent], None] | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="signaldeck-follower", daemon=True)
+        self._ready: Future[None] = Future()
+        self._closed: Future[None] = Future()
+        self._failure = ""
+        self._badge = badge
+        self._deck = DeckState(badge=badge, profit=_profit)
+        self._runs: dict[RunKey, RunSnapshot] = {}
+        self._tallies: dict[RunKey, _Tally] = {}
+        self._number = 0
+        self._heard_at = 0.0
+        self._snapshot = self._deck.snapshot(0, time.monotonic())
+
+    # -- the interface's side ------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> DeckSnapshot:
+        """The newest frozen view of everything."""
+        return self._snapshot
+
+    @property
+    def failure(self) -> str:
+        """What ended the following, "" while it goes on."""
+        return self._failure
+
+    @property
+    def live_count(self) -> int:
+        """None of the runs is this process's."""
+        return 0
+
+    def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:
+        """Call ``notify`` from the follower's thread when something has changed."""
+        self._notify = notify
+
+    def start(self) -> None:
+        """Open the file; returns when its content is there to be drawn.
+
+        Raises:
+            EngineError: there is no such file, or it cannot be read.
+        """
+        self._thread.start()
+        self._ready.result()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the follower's thread; True when it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def begin_shutdown(self, *, drain: bool) -> Future[None]:
+        """Stop following; the owner of the file goes on."""
+        self._ending.set()
+        if self._thread.ident is None and not self._closed.done():
+            self._closed.set_result(None)
+        waiter: Future[None] = Future()
+        self._closed.add_done_callback(lambda _: waiter.set_result(None))
+        return waiter
+
+    def start_run(self, request: RunRequest) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def check(self, request: RunRequest) -> Future[tuple[FieldError, ...]]:
+        """Refused."""
+        return self._refused()
+
+    def stop_run(self, run_id: str) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def start_again(self, run_id: str) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def close_run(self, run_id: str) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def cancel_run(self, run_id: str) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def stop_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def close_runs(self, run_ids: Sequence[str]) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def quote(self, run_id: str) -> Future[Quote]:
+        """Refused."""
+        return self._refused()
+
+    def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
+        """Refused: bars are not in the state file."""
+        return self._refused()
+
+    def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
+        """Not known here."""
+        future: Future[tuple[str, ...]] = Future()
+        future.set_result(())
+        return future
+
+    def _refused(self) -> Future[_T]:
+        future: Future[_T] = Future()
+        future.set_exception(
+            RunStateError(
+                f"read-only: this console only follows {self.path.name}; act where it runs"
+            )
+        )
+        return future
+
+    # -- the follower's thread -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with open_reader(self.path) as reader:
+                self._begin(reader)
+                self._ready.set_result(None)
+                while not self._ending.wait(LOOK_SECONDS):
+                    self._look(reader)
+        except Exception as error:
+            self._failed(error)
+        finally:
+            self._closed.set_result(None)
+
+    def _failed(self, error: Exception) -> None:
+        _log.error("following %s failed", self.path, exc_info=error)
+        text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        self._failure = text
+        if not self._ready.done():
+            self._ready.set_exception(
+                error if isinstance(error, EngineError) else EngineError(text)
+            )
+        self._tell(EngineFailed(text))
+
+    def _begin(self, reader: Reader) -> None:
+        reader.changed()
+        state = reader.load()
+        for key, run in state.runs.items():
+            session = run.instance.session if run.instance is not None else 0
+            self._tallies[key] = _Tally(session, [*run.trades])
+        for entry in state.recent:
+            self._hear(entry)
+        for saved in state.finished:
+            try:
+                if saved.kind == KIND:
+                    self._deck.put_backtest(recalled(saved, (saved.when, saved.when))[1])
+            except EngineError as error:
+                _log.warning("%s", error)
+        for entry in state.quarantined:
+            _log.warning("%s: a row cannot be read: %s", entry.table, entry.error)
+        self._show(reader)
+
+    def _look(self, reader: Reader) -> None:
+        if reader.changed():
+            for entry in reader.events(self._number):
+                told = self._hear(entry, count=True)
+                if told is not None:
+                    self._tell(told)
+            self._show(reader)
+        else:
+            self._publish(reader)
+
+    def _hear(self, entry: NumberedEvent, *, count: bool = False) -> Notice | None:
+        self._number = max(self._number, entry.number)
+        if entry.key.mode is not Mode.LIVE:
+            return None
+        if count and isinstance(entry.event, Closed) and entry.key in self._tallies:
+            self._tallies[entry.key].trades.append(entry.event)
+        line = self._deck.recall(entry.event)
+        return Notice(line) if line is not None and line.action in NOTICE_ACTIONS else None
+
+    def _show(self, reader: Reader) -> None:
+        runs = reader.snapshot(journal=1, commands=0).runs
+        for run in sorted(runs, key=lambda run: run.instance.started_at if run.instance else 0):
+            if run.key.mode is Mode.LIVE and run != self._runs.get(run.key):
+                self._show_run(run)
+                self._runs[run.key] = run
+        self._heard_at = time.monotonic()
+        self._publish(reader)
+
+    def _show_run(self, run: RunSnapshot) -> None:
+        session = run.instance.session if run.instance is not None else 0
+        tally = self._tallies.get(run.key)
+        if tally is None or tally.session != session:
+            tally = self._tallies[run.key] = _Tally(session, [])
+        status = run.instance.status if run.instance is not None else "running"
+        left = RunState(held=run.held, instance=run.instance, trades=tuple(tally.trades))
+        self._deck.restore(str(run.key), run.key, status, left, run.telemetry)
+
+    def _publish(self, reader: Reader) -> None:
+        owner = reader.owner()
+        alive = owner is not None and owner.alive
+        beats = [run.telemetry.heartbeat for run in self._runs.values() if run.telemetry]
+        newest = max(beats, default=int(time.time() * 1000))
+        shot = self._deck.snapshot(newest, time.monotonic() if alive else self._heard_at)
+        badge = f"{FOLLOWING if alive else ALONE}  {self._badge}"
+        self._snapshot = replace(shot, header=replace(shot.header, badge=badge))
+        self._tell(Changed(self._snapshot.versions))
+
+    def _tell(self, event: HostEvent) -> None:
+        notify = self._notify
+        if notify is not None:
+            try:
+                notify(event)
+            except Exception:
+                _log.exception("the interface's listener failed")
+
+
+def _profit(row: SignalRow, price: float) -> float:
+    return pnl(row.position, row.price_open, price, Settings()).pnl_percentage

@@ -1,0 +1,79 @@
+"""The read-only console: it follows a state file beside its owner, after it, and without it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.follower import ALONE, FOLLOWING, FollowingHost
+from console.notices import Notice
+from engine.domain.errors import RunStateError, StateError
+from tests.console.cli_bed import strategy_file
+from tests.console.host_bed import TIMEOUT, Watcher, live, past, running
+from tests.console.test_host_restore import LONG, plan_on
+
+
+def followed(folder: Path) -> Watcher:
+    host = FollowingHost(folder / "state.db", "SIGNALS ONLY")
+    watcher = Watcher(host)
+    host.start()
+    return watcher
+
+
+def ended(watcher: Watcher) -> bool:
+    watcher.host.begin_shutdown(drain=False).result(TIMEOUT)
+    return watcher.host.join(TIMEOUT)
+
+
+def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
+    strategy_file(tmp_path, "holds", LONG)
+    with running(plan_on(tmp_path)) as owner:
+        run_id = owner.host.start_run(live("holds")).result(TIMEOUT)
+        owner.host.start_run(past("holds")).result(TIMEOUT)
+        own = owner.until(lambda s: s.header.open == 1 and s.backtests[0].status == "done")
+        watcher = followed(tmp_path)
+        shot = watcher.until(lambda s: s.instances and s.instances[0].position == "long")
+        assert shot.header.badge == f"{FOLLOWING}  SIGNALS ONLY"
+        view, seen = own.instances[0], shot.instances[0]
+        assert (seen.entry, seen.strategy_name) == (view.entry, view.strategy_name)
+        assert [e.signal_id for e in shot.feed] == [e.signal_id for e in own.feed]
+        watcher.until(lambda s: s.backtests and s.backtests[0].outcome is not None)
+        owner.host.close_run(run_id).result(TIMEOUT)
+        shot = watcher.until(lambda s: s.instances[0].trades == 1)
+        assert shot.feed[0].action in ("closed", "opened")
+        assert "closed" in {notice.entry.action for notice in watcher.of(Notice)}
+        assert shot.header.exchanges[0].newest_close is not None
+    shot = watcher.until(lambda s: s.header.badge.startswith(ALONE))
+    with running(plan_on(tmp_path)):
+        watcher.until(lambda s: not s.header.badge.startswith(ALONE))
+    assert ended(watcher)
+
+
+def test_nothing_can_be_commanded(tmp_path: Path) -> None:
+    strategy_file(tmp_path, "holds", LONG)
+    with running(plan_on(tmp_path)):
+        watcher = followed(tmp_path)
+        host: Any = watcher.host
+        refused: list[Future[Any]] = [
+            host.start_run(live("holds")), host.check(live("holds")), host.stop_run("1"),
+            host.start_again("1"), host.close_run("1"), host.cancel_run("1"), host.quote("1"),
+            host.stop_runs(["1"]), host.close_runs(["1"]), host.instance_detail("1", "1m"),
+        ]  # fmt: skip
+        for future in refused:
+            with pytest.raises(RunStateError, match=r"this console only follows state\.db"):
+                future.result(0)
+        assert host.symbols("simulated").result(0) == () and host.read_only
+        assert ended(watcher)
+
+
+def test_a_missing_or_damaged_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="does not exist"):
+        FollowingHost(tmp_path / "state.db", "").start()
+    (tmp_path / "state.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 8_000)
+    with pytest.raises(StateError, match="damaged"):
+        FollowingHost(tmp_path / "state.db", "").start()
+    never = FollowingHost(tmp_path / "state.db", "")
+    never.begin_shutdown(drain=False).result(0)
