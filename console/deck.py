@@ -12,8 +12,8 @@ from dataclasses import replace
 from math import fsum
 from typing import Any, TypeAlias
 
-from console.deck_rows import Row, first_line, position_text, since
-from console.feed import FEED_SIZE, Feed, Transition, key_of_error, refusal_text
+from console.deck_rows import Row, first_line, path_of, position_text, since
+from console.feed import FEED_SIZE, FULL_SIZE, Feed, Transition, key_of_error, refusal_text
 from console.folds import MeterFold, MilestoneFold, RiskFold
 from console.views import (
     BacktestView,
@@ -81,6 +81,9 @@ class DeckState:
         schedule_minutes: minutes a scheduled signal may wait for its entry.
         profit: how a position is marked to market; None leaves the PnL empty.
         feed_size: entries the feed keeps.
+
+    Attributes:
+        applied: events folded so far.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class DeckState:
         self._errors = 0
         self._versions = Versions()
         self._dirty: set[str] = {"header"}
+        self.applied = 0
         self._last = DeckSnapshot(header=HeaderView(badge=badge, now=0, heartbeat=0.0, speed=speed))
         self._apply: Mapping[type, Callable[[Any], FeedEntry | None]] = {
             Idle: self._idle,
@@ -131,6 +135,7 @@ class DeckState:
 
     def apply(self, event: object) -> FeedEntry | None:
         """Fold one event; answers the feed entry it made, None when it made none."""
+        self.applied += 1
         handler = self._apply.get(type(event))
         return handler(event) if handler else None
 
@@ -147,10 +152,17 @@ class DeckState:
             row.last_error = first_line(left.instance.error)
         if seen is not None and seen.last_price is not None:
             row.last_price, row.last_tick = seen.last_price, seen.when
+            self._newest[key.exchange_name] = max(
+                seen.when, self._newest.get(key.exchange_name, seen.when)
+            )
+            self._dirty.add("header")
         if left.held is not None:
             price = row.last_price
             self._hold(row, left.held.row, left.held.row.price_open if price is None else price)
+            if seen is not None and seen.pnl_percent is not None:
+                row.pnl_percent = seen.pnl_percent
             if isinstance(left.held, OpenPosition):
+                row.path = path_of(left.held.row, price)
                 row.profit_level, row.loss_level = left.held.profit_level, left.held.loss_level
             self._dirty.add("risk")
         self._touch(row)
@@ -215,6 +227,12 @@ class DeckState:
     def publish_metrics(self) -> None:
         """Let the next snapshot hold the measurements; sorting them costs, so not every time."""
         self._dirty.add("metrics")
+
+    def failure(self, key: RunKey) -> str:
+        """The newest error of a run with its traceback, "" without one."""
+        row = self._rows.get(key)
+        error = None if row is None else row.failure
+        return "" if error is None else f"{error.stage}: {error}\n{error.traceback}"[:FULL_SIZE]
 
     def levels(self, key: RunKey, profit: int, loss: int) -> None:
         """Milestones a position had reached before this console began to listen."""
@@ -417,6 +435,7 @@ class DeckState:
         if row is not None:
             row.errors += 1
             row.last_error = first_line(str(error))
+            row.failure = error
             self._touch(row)
         self._errors += 1
         self._dirty.add("feed")

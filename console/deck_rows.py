@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.views import InstanceView
+from engine.core.lifecycle import progress
+from engine.domain.errors import RunError
 from engine.domain.signals import RunKey, SignalRow
 
 
@@ -29,6 +31,7 @@ class Row:
     last_error: str = ""
     profit_level: int = 0
     loss_level: int = 0
+    failure: RunError | None = None
     view: InstanceView | None = None
 
     def clear_signal(self) -> None:
@@ -42,6 +45,7 @@ class Row:
         self.trades = self.wins = self.errors = 0
         self.total_pnl = 0.0
         self.last_error = ""
+        self.failure = None
 
 
 def levels_of(signal: SignalRow) -> dict[str, Any]:
@@ -54,6 +58,14 @@ def levels_of(signal: SignalRow) -> dict[str, Any]:
         "minutes": signal.minute_estimated_time,
         "note": first_line(signal.note),
     }
+
+
+def path_of(signal: SignalRow, price: float | None) -> float:
+    """Where a price stands between stop-loss (-100) and take-profit (+100); 0 is the entry."""
+    if price is None:
+        return 0.0
+    to_profit, to_loss = progress(signal, price)
+    return to_profit if to_profit > 0 else -to_loss
 
 
 def since(signal: SignalRow | None) -> int | None:

@@ -72,6 +72,7 @@ class FollowingHost:
         self._runs: dict[RunKey, RunSnapshot] = {}
         self._tallies: dict[RunKey, _Tally] = {}
         self._number = 0
+        self._finished = 0
         self._heard_at = 0.0
         self._snapshot = self._deck.snapshot(0, time.monotonic())
 
@@ -206,25 +207,44 @@ class FollowingHost:
             self._tallies[key] = _Tally(session, [*run.trades])
         for entry in state.recent:
             self._hear(entry)
-        for saved in state.finished:
-            try:
-                if saved.kind == KIND:
-                    self._deck.put_backtest(recalled(saved, (saved.when, saved.when))[1])
-            except EngineError as error:
-                _log.warning("%s", error)
         for entry in state.quarantined:
             _log.warning("%s: a row cannot be read: %s", entry.table, entry.error)
         self._show(reader)
 
     def _look(self, reader: Reader) -> None:
         if reader.changed():
-            for entry in reader.events(self._number):
-                told = self._hear(entry, count=True)
-                if told is not None:
-                    self._tell(told)
             self._show(reader)
         else:
             self._publish(reader)
+
+    def _show(self, reader: Reader) -> None:
+        """Show what the file holds now: which sessions there are, what happened, where they stand.
+
+        In this order, because a trade belongs to the session that its run is in.
+        """
+        entries = reader.events(self._number)
+        found = reader.snapshot(journal=1, commands=0)
+        runs = [run for run in found.runs if run.key.mode is Mode.LIVE]
+        runs.sort(key=lambda run: run.instance.started_at if run.instance else 0)
+        for run in runs:
+            session = run.instance.session if run.instance is not None else 0
+            tally = self._tallies.get(run.key)
+            if tally is None or tally.session != session:
+                self._tallies[run.key] = _Tally(session, [])
+        notices = [self._hear(entry, count=True) for entry in entries]
+        traded = {entry.key for entry in entries if isinstance(entry.event, Closed)}
+        for run in runs:
+            if run != self._runs.get(run.key) or run.key in traded:
+                self._show_run(run)
+                self._runs[run.key] = run
+        if found.counts["finished"] != self._finished:
+            self._finished = found.counts["finished"]
+            self._show_finished(reader)
+        self._heard_at = time.monotonic()
+        self._publish(reader)
+        for notice in notices:
+            if notice is not None:
+                self._tell(notice)
 
     def _hear(self, entry: NumberedEvent, *, count: bool = False) -> Notice | None:
         self._number = max(self._number, entry.number)
@@ -235,23 +255,20 @@ class FollowingHost:
         line = self._deck.recall(entry.event)
         return Notice(line) if line is not None and line.action in NOTICE_ACTIONS else None
 
-    def _show(self, reader: Reader) -> None:
-        runs = reader.snapshot(journal=1, commands=0).runs
-        for run in sorted(runs, key=lambda run: run.instance.started_at if run.instance else 0):
-            if run.key.mode is Mode.LIVE and run != self._runs.get(run.key):
-                self._show_run(run)
-                self._runs[run.key] = run
-        self._heard_at = time.monotonic()
-        self._publish(reader)
-
     def _show_run(self, run: RunSnapshot) -> None:
-        session = run.instance.session if run.instance is not None else 0
-        tally = self._tallies.get(run.key)
-        if tally is None or tally.session != session:
-            tally = self._tallies[run.key] = _Tally(session, [])
         status = run.instance.status if run.instance is not None else "running"
-        left = RunState(held=run.held, instance=run.instance, trades=tuple(tally.trades))
+        trades = tuple(self._tallies[run.key].trades)
+        left = RunState(held=run.held, instance=run.instance, trades=trades)
         self._deck.restore(str(run.key), run.key, status, left, run.telemetry)
+
+    def _show_finished(self, reader: Reader) -> None:
+        for saved in reader.load().finished:
+            if saved.kind != KIND or self._deck.backtest(saved.run_id) is not None:
+                continue
+            try:
+                self._deck.put_backtest(recalled(saved, (saved.when, saved.when))[1])
+            except EngineError as error:
+                _log.warning("%s", error)
 
     def _publish(self, reader: Reader) -> None:
         owner = reader.owner()
