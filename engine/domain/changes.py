@@ -188,6 +188,8 @@ class RunState:
 
     Attributes:
         trades, cancelled: the closed and cancelled results of its present session, oldest first.
+        counts: how many milestones and refusals the journal holds of it: ``partial_profit``,
+            ``partial_loss``, ``risk``; nothing for what there is none of.
     """
 
     held: ScheduledSignal | OpenPosition | None = None
@@ -196,6 +198,7 @@ class RunState:
     instance: InstanceRecord | None = None
     trades: tuple[Closed, ...] = ()
     cancelled: tuple[Cancelled, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

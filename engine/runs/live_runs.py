@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
@@ -12,6 +13,7 @@ from engine.domain.changes import (
     ErrorNote,
     InstanceRecord,
     InstanceSaved,
+    JournalEvent,
     NumberedEvent,
     RunState,
     StoredState,
@@ -198,6 +200,9 @@ class LiveRuns:
         state = await self._store.load()
         restored: list[Instance] = []
         problems = [f"{item.table}: {item.error}" for item in state.quarantined]
+        recent: defaultdict[RunKey, list[JournalEvent]] = defaultdict(list)
+        for entry in state.recent:
+            recent[entry.key].append(entry.event)
         for key, left in sorted(state.runs.items(), key=_age):
             if key.mode is not Mode.LIVE or (left.instance is None and left.held is None):
                 continue
@@ -206,6 +211,7 @@ class LiveRuns:
             kept = _Left(left, record, seen.when if seen else None)
             self._sessions[key] = record.session
             try:
+                self._remember(key, kept, recent[key])
                 restored.append(self._restored(key, kept))
             except EngineError as error:
                 problems.append(f"{key}: {error}")
@@ -285,7 +291,6 @@ class LiveRuns:
         elif file is not None and file.sha256 != left.record.strategy_hash:
             instance.flags = ("strategy changed",)
         self._instances[key] = instance
-        self._remember(key, left)
         held = left.state.held
         if isinstance(held, OpenPosition):
             self._live_gate().book.reserve(left.record.risk_names, key, held)
@@ -315,14 +320,12 @@ class LiveRuns:
             started_at=self._home.clock.now(),
         )
 
-    def _remember(self, key: RunKey, left: _Left) -> None:
+    def _remember(self, key: RunKey, left: _Left, recent: Iterable[JournalEvent]) -> None:
         """What the session did before this process began counts in its reports."""
         record = left.record
         settings = Settings.model_validate(record.settings)
         journal = self._home.recorder.begin(key, record.started_at, settings)
-        results = (*left.state.trades, *left.state.cancelled)
-        for event in sorted(results, key=lambda result: result.when):
-            journal.note_event(event)
+        journal.restore(left.state, recent)
         if record.status not in ("running", "stopping"):
             newest = [result.when for result in journal.events]
             journal.ended_at = max([record.started_at, left.seen_until or 0, *newest])

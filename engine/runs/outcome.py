@@ -93,7 +93,8 @@ async def live_figures(
         now: the present instant, ms UTC.
     """
     trades = journal.all_trades()
-    start = now if journal.started_at is None else journal.started_at
+    # The first instant of a session is the whole minute it was started in.
+    start = (now if journal.started_at is None else journal.started_at) // MINUTE * MINUTE
     end = max(start, (now if journal.ended_at is None else journal.ended_at) // MINUTE * MINUTE)
     series = None
     if market is not None:

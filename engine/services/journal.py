@@ -10,17 +10,22 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, MutableSequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from engine.core.ledger import TradeLedger
+from engine.domain.changes import ErrorNote, JournalEvent, RunState
 from engine.domain.events import Partial, RiskRejection
 from engine.domain.settings import Settings
 from engine.domain.signals import (
+    Action,
     Active,
     Cancelled,
+    CancelReason,
     Closed,
+    CloseReason,
     Mode,
     Opened,
+    OpenPosition,
     RunKey,
     Scheduled,
     SignalRow,
@@ -166,6 +171,8 @@ class RunJournal:
 
     def note(self, result: Transition) -> None:
         """Enter a transition that has just become durable."""
+        if self._ledger is not None and _went_on(result) and not self._shows_active(result.signal):
+            self.counts[Action.ACTIVE] += 1  # an earlier process showed it
         self.counts[result.action] += 1
         self.events.append(result)
         if isinstance(result, Closed):
@@ -179,12 +186,15 @@ class RunJournal:
 
     def note_active(self, result: Active) -> None:
         """What is held goes on: the newest entry of it is brought up to date."""
-        newest = self.events[-1] if self.events else None
-        if isinstance(newest, Active) and newest.signal.id == result.signal.id:
+        if self._shows_active(result.signal):
             self.events[-1] = result
         else:
             self.counts[result.action] += 1
             self.events.append(result)
+
+    def _shows_active(self, row: SignalRow) -> bool:
+        newest = self.events[-1] if self.events else None
+        return isinstance(newest, Active) and newest.signal.id == row.id
 
     def note_milestones(self, events: Iterable[Partial]) -> None:
         """A position reached milestones; a backtest's are worked out when they are asked for."""
@@ -198,14 +208,63 @@ class RunJournal:
         for event in events:
             self.refusals.note(event)
 
-    def note_event(self, event: Any) -> None:
-        """Enter whatever a stored journal holds of this session."""
-        if isinstance(event, Partial):
-            self.milestones.note(event)
-        elif isinstance(event, RiskRejection):
-            self.refusals.note(event)
-        elif isinstance(event, Scheduled | Opened | Closed | Cancelled):
-            self.note(event)
+    def restore(self, left: RunState, recent: Iterable[JournalEvent]) -> None:
+        """Enter what an earlier process noted of this session.
+
+        Of opened and scheduled signals a store knows those that are held and, by their ends, all
+        others; so counts are as if the process had gone on. Lists hold what ``recent`` does.
+
+        Args:
+            left: what is stored of the run.
+            recent: the newest events stored under this run's key, oldest first.
+        """
+        results = sorted((*left.trades, *left.cancelled), key=lambda result: result.when)
+        present = {_identity(result) for result in results}
+        shown = [event for event in recent if self._is_present(event, present)]
+        among = {_identity(event) for event in shown if isinstance(event, Closed | Cancelled)}
+        for result in results:
+            if _identity(result) not in among:
+                self.note(result)
+        for event in shown:
+            if isinstance(event, Partial):
+                self.milestones.note(event)
+            elif isinstance(event, RiskRejection):
+                self.refusals.note(event)
+            elif not isinstance(event, ErrorNote):
+                self.note(event)
+        self._recount(left)
+
+    def _is_present(self, event: JournalEvent, present: set[tuple[str, str, int]]) -> bool:
+        """Whether an event of this run belongs to the present session."""
+        if isinstance(event, Closed | Cancelled):
+            return _identity(event) in present
+        when = event.timestamp if isinstance(event, Partial | RiskRejection) else event.when
+        return when >= (self.started_at or 0) // MINUTE * MINUTE
+
+    def _recount(self, left: RunState) -> None:
+        held = left.held.row if left.held is not None else None
+        rows = [trade.signal for trade in left.trades]
+        if isinstance(left.held, OpenPosition):
+            rows.append(left.held.row)
+        activated = [row for row in rows if was_scheduled(row)]
+        schedule, refused = self.schedule, left.counts.get("risk", 0)
+        schedule.opened, schedule.cancelled = len(activated), len(left.cancelled)
+        schedule.scheduled = len(activated) + len(left.cancelled)
+        if held is not None and held.is_scheduled:
+            schedule.scheduled += 1
+        schedule.minutes_to_open = sum(
+            (row.pending_at - row.scheduled_at) // MINUTE for row in activated
+        )
+        waited = (end.close_timestamp - end.signal.scheduled_at for end in left.cancelled)
+        schedule.minutes_to_cancel = sum(waited) // MINUTE
+        self.counts[Action.SCHEDULED], self.counts[Action.OPENED] = schedule.scheduled, len(rows)
+        ends = (*left.trades, *left.cancelled)
+        self.counts[Action.ACTIVE] = sum(map(_went_on, ends)) + sum(map(_waited, activated))
+        self.milestones.profit = left.counts.get("partial_profit", 0)
+        self.milestones.loss = left.counts.get("partial_loss", 0)
+        self.rejections = self.refusals.total = refused
+        self.refusals.by_symbol = Counter({self.key.symbol: refused} if refused else {})
+        self.refusals.by_strategy = Counter({self.key.strategy_name: refused} if refused else {})
 
     def all_trades(self) -> tuple[Closed, ...]:
         """Every closed trade, oldest first; of a live run without levels, reason and id."""
@@ -221,6 +280,30 @@ class RunJournal:
         """Keep a warning once."""
         if message not in self.warnings:
             self.warnings.append(message)
+
+
+def _identity(result: Transition) -> tuple[str, str, int]:
+    return result.signal.id, str(result.action), result.when
+
+
+def _went_on(result: Transition) -> bool:
+    """Whether what this transition ends was reported as going on before it.
+
+    The bar that ends it is not reported, unless somebody else ended it at that bar.
+    """
+    row = result.signal
+    if isinstance(result, Closed):
+        by_hand = result.close_reason is CloseReason.OPERATOR
+        return result.close_timestamp - row.pending_at >= (1 if by_hand else 2) * MINUTE
+    if isinstance(result, Cancelled):
+        by_hand = result.cancel_reason in (CancelReason.OPERATOR, CancelReason.STOPPED)
+        return result.close_timestamp - row.scheduled_at >= (1 if by_hand else 2) * MINUTE
+    return isinstance(result, Opened) and _waited(row)
+
+
+def _waited(row: SignalRow) -> bool:
+    """Whether an open row was reported as waiting before it opened."""
+    return row.pending_at - row.scheduled_at >= 2 * MINUTE
 
 
 class Recorder:

@@ -37,6 +37,7 @@ from engine.domain.changes import (
     Telemetry,
 )
 from engine.domain.errors import StateError
+from engine.domain.events import Partial, RiskRejection
 from engine.domain.ports import Store
 from engine.domain.signals import Mode, Opened, OpenPosition, RunKey, ScheduledSignal
 from tests.store.store_bed import (
@@ -214,6 +215,27 @@ async def test_a_new_session_begins_without_trades(bed: Bed) -> None:
     assert (run.trades, run.cancelled) == ((closed_event(key, 4),), ())
     assert run.instance == record_of(2)
     assert len((await bed.again()).recent) == 4
+
+
+async def test_milestones_and_refusals_are_counted_per_session(bed: Bed) -> None:
+    key, other = key_of(0), key_of(1)
+    signal = row_of(key)
+    names = (key.symbol, key.strategy_name, key.exchange_name, signal)
+    reached = [
+        Partial(side, key, *names, 1.0, level, False, T0)
+        for side, level in (("profit", 10), ("profit", 20), ("loss", 10))
+    ]
+    refused = RiskRejection(key, "limit", *names, 1.0, 3, "full", T0)
+    await bed.store.commit([InstanceSaved(key, record_of(1)), InstanceSaved(other, record_of(1))])
+    await bed.store.commit([Journaled(key, event) for event in (*reached, refused)])
+    await bed.store.commit([Journaled(other, reached[2], deliver=False)])
+    state = await bed.again()
+    assert run_in(state, key).counts == {"partial_profit": 2, "partial_loss": 1, "risk": 1}
+    assert run_in(state, other).counts == {"partial_loss": 1}
+    await bed.store.commit([InstanceSaved(key, record_of(2)), Journaled(key, refused)])
+    state = await bed.again()
+    assert run_in(state, key).counts == {"risk": 1}
+    assert run_in(state, other).counts == {"partial_loss": 1}
 
 
 async def test_sessions_within_one_commit(bed: Bed) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -29,12 +30,19 @@ _KEY: Final = ", ".join(KEY_COLUMNS)
 _SAME_KEY: Final = " AND ".join(f"s.{column} = j.{column}" for column in KEY_COLUMNS)
 # Run by run along the index of results, so that a start costs what the present sessions have, not
 # what the journal has gathered in years. An instance whose progress is unreadable has all its own.
+_SESSIONS: Final = (
+    f"(SELECT {_KEY}, journal_from FROM progress UNION ALL SELECT {_KEY}, 0 FROM instance "
+    f"WHERE ({_KEY}) NOT IN (SELECT {_KEY} FROM progress)) s "
+    f"CROSS JOIN journal j ON {_SAME_KEY} AND j.number > s.journal_from"
+)
 _RESULTS: Final = (
-    "SELECT j.rowid AS row_number, j.* FROM ("
-    f"SELECT {_KEY}, journal_from FROM progress UNION ALL SELECT {_KEY}, 0 FROM instance "
-    f"WHERE ({_KEY}) NOT IN (SELECT {_KEY} FROM progress)"
-    f") s CROSS JOIN journal j ON {_SAME_KEY} AND j.number > s.journal_from "
-    "WHERE j.kind IN ('closed', 'cancelled')"
+    f"SELECT j.rowid AS row_number, j.* FROM {_SESSIONS} WHERE j.kind IN ('closed', 'cancelled')"
+)
+_COUNTS: Final = (
+    f"SELECT {', '.join(f's.{column}' for column in KEY_COLUMNS)}, j.kind AS kind, "
+    "CASE j.kind WHEN 'partial' THEN j.reason END AS side, count(*) AS entries "
+    f"FROM {_SESSIONS} WHERE j.kind IN ('partial', 'risk') "
+    f"GROUP BY {', '.join(f's.{column}' for column in KEY_COLUMNS)}, j.kind, side"
 )
 _UNDELIVERED: Final = (
     "SELECT rowid AS row_number, * FROM journal WHERE deliver = 1 AND delivered = 0 ORDER BY number"
@@ -111,6 +119,7 @@ class Everything:
     instance: Sequence[Row]
     progress: Sequence[Row]
     results: Sequence[Row]
+    counts: Sequence[Row]
     reservation: Sequence[Row]
     undelivered: Sequence[Row]
     recent: Sequence[Row]
@@ -124,6 +133,7 @@ QUERIES: Final[Mapping[str, str]] = {
         "held", "instance", "progress", "reservation", "meta", "telemetry"
     )},
     "results": _RESULTS,
+    "counts": _COUNTS,
     "undelivered": _UNDELIVERED,
     "recent": newest("journal", RECENT_KEPT),
 }  # fmt: skip
@@ -180,6 +190,7 @@ def state_of(rows: Everything, decoder: Decoder) -> StoredState:
             "progress", rows.progress, lambda row: (row["last_attempt"], row["settled_until"])
         ),
         results=sorted(decoder.events(rows.results), key=attrgetter("number")),
+        counts=_counts(rows.counts),
     )
     reservations: list[tuple[tuple[str, RunKey], OpenPosition]] = decoder.values(
         "reservation", rows.reservation, codec.decode_reserved
@@ -207,6 +218,7 @@ def _runs(
     instance: Iterable[tuple[RunKey, Any]],
     progress: Iterable[tuple[RunKey, tuple[int | None, int | None]]],
     results: Iterable[NumberedEvent],
+    counts: Mapping[RunKey, Mapping[str, int]],
 ) -> Mapping[RunKey, RunState]:
     parts: defaultdict[RunKey, dict[str, Any]] = defaultdict(dict)
     for key, value in held:
@@ -222,6 +234,8 @@ def _runs(
             trades[entry.key].append(entry.event)
         elif isinstance(entry.event, Cancelled):
             cancelled[entry.key].append(entry.event)
+    for key, numbers in counts.items():
+        parts[key]["counts"] = numbers
     keys = {**parts, **trades, **cancelled}
     runs = {
         key: RunState(
@@ -232,6 +246,15 @@ def _runs(
         for key in keys
     }
     return {key: state for key, state in runs.items() if state != RunState()}
+
+
+def _counts(rows: Iterable[Row]) -> Mapping[RunKey, Mapping[str, int]]:
+    found: defaultdict[RunKey, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        with suppress(Exception):  # rows of a run with an unreadable name are reported as such
+            name = f"partial_{row['side']}" if row["kind"] == "partial" else "risk"
+            found[codec.key_of(row)][name] = row["entries"]
+    return found
 
 
 async def _quarantine(connection: aiosqlite.Connection, bad: Iterable[Bad], now: datetime) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.adapters.store.limits import (
@@ -30,6 +30,7 @@ from engine.domain.changes import (
     StoredState,
     Telemetry,
 )
+from engine.domain.events import Partial, RiskRejection
 from engine.domain.signals import Cancelled, Closed, OpenPosition, RunKey
 
 
@@ -39,6 +40,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._runs: dict[RunKey, RunState] = {}
         self._results: dict[RunKey, list[Closed | Cancelled]] = {}
+        self._counts: dict[RunKey, Counter[str]] = {}
         self._reservations: dict[tuple[str, RunKey], OpenPosition] = {}
         self._number = 0
         self._undelivered: dict[int, NumberedEvent] = {}
@@ -55,8 +57,10 @@ class MemoryStore:
         """A copy of everything kept."""
         return StoredState(
             runs={
-                key: _with_results(self._runs.get(key, RunState()), self._results.get(key, ()))
-                for key in {**self._runs, **self._results}
+                key: _with_results(
+                    self._run(key), self._results.get(key, ()), self._counts.get(key, {})
+                )
+                for key in {**self._runs, **self._results, **self._counts}
             },
             reservations=dict(self._reservations),
             undelivered=tuple(self._undelivered.values()),
@@ -98,7 +102,7 @@ class MemoryStore:
             case Released():
                 self._reservations.pop((change.risk_name, change.key), None)
             case InstanceForgotten():
-                for kept in (self._runs, self._results, self._telemetry):
+                for kept in (self._runs, self._results, self._counts, self._telemetry):
                     kept.pop(change.key, None)
             case CommandNoted():
                 self._commands.append(change)
@@ -124,6 +128,7 @@ class MemoryStore:
         before = run.instance.session if run.instance is not None else 0
         if change.record.session != before:
             self._results.pop(change.key, None)
+            self._counts.pop(change.key, None)
         self._runs[change.key] = replace(run, instance=change.record)
 
     def _finish(self, change: FinishedSaved) -> None:
@@ -145,12 +150,19 @@ class MemoryStore:
             self._undelivered[entry.number] = entry
         if isinstance(change.event, Closed | Cancelled):
             self._results.setdefault(change.key, []).append(change.event)
+        elif isinstance(change.event, Partial | RiskRejection):
+            named = change.event
+            name = f"partial_{named.side}" if isinstance(named, Partial) else "risk"
+            self._counts.setdefault(change.key, Counter())[name] += 1
         return entry.number
 
 
-def _with_results(run: RunState, results: Sequence[Closed | Cancelled]) -> RunState:
+def _with_results(
+    run: RunState, results: Sequence[Closed | Cancelled], counts: Mapping[str, int]
+) -> RunState:
     return replace(
         run,
         trades=tuple(result for result in results if isinstance(result, Closed)),
         cancelled=tuple(result for result in results if isinstance(result, Cancelled)),
+        counts=dict(counts),
     )

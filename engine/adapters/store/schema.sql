@@ -67,6 +67,8 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_results ON journal (mode, exchange, strategy, symbol, frame, number)
     WHERE kind IN ('closed', 'cancelled');
+CREATE INDEX journal_counts ON journal (mode, exchange, strategy, symbol, frame, number, kind, reason)
+    WHERE kind IN ('partial', 'risk');
 CREATE INDEX journal_undelivered ON journal (number) WHERE deliver = 1 AND delivered = 0;
 
 -- Operators' commands, for good.

@@ -30,6 +30,7 @@ from engine.domain.changes import (
     Settled,
     Telemetry,
 )
+from engine.domain.events import Partial, RiskRejection
 from engine.domain.signals import Cancelled, Closed, RunKey
 
 Parameters: TypeAlias = tuple[Any, ...]
@@ -87,7 +88,7 @@ _FORGET_PROGRESS: Final = (
     "ON CONFLICT DO UPDATE SET journal_from = excluded.journal_from, "
     "last_attempt = NULL, settled_until = NULL"
 )
-# Results are found by way of their run's progress.
+# Results and counts are found by way of their run's progress.
 _KNOWN: Final = f"INSERT OR IGNORE INTO progress ({_KEY}) VALUES (?, ?, ?, ?, ?)"
 _DELIVERED: Final = "UPDATE journal SET delivered = 1 WHERE number = ?"
 _TELEMETRY: Final = _replace(
@@ -180,7 +181,7 @@ def _journal(change: Journaled, number: int) -> tuple[Statement, ...]:
     key = codec.key_values(change.key)
     parameters = (number, *key, int(change.deliver), *values)
     entry = Statement(_JOURNAL, parameters, ("journal", number))
-    if not isinstance(change.event, Closed | Cancelled):
+    if not isinstance(change.event, Closed | Cancelled | Partial | RiskRejection):
         return (entry,)
     return entry, Statement(_KNOWN, key, ("known", change.key))
 
