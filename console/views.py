@@ -208,6 +208,7 @@ class InstanceDetail:
         statistics, equity: over the session from its start to now.
         report: the session as Markdown.
         missed: decisions that fell out because a tick took too long.
+        problem: what of this could not be had and why, "" when all is there.
     """
 
     run_id: str
@@ -222,6 +223,7 @@ class InstanceDetail:
     equity: tuple[EquityPoint, ...] = ()
     report: str = ""
     missed: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,37 @@ class BacktestView:
     eta_seconds: float | None = None
     started_at: int | None = None
     outcome: BacktestOutcome | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerView:
+    """One run of an optimizer, from its first source to a module that waits for review.
+
+    Attributes:
+        status: ``running | done | stopped | failed``.
+        progress: 0 to 1, over the sources; the model is asked in between and at the end.
+        path: the module once ``done``; nobody has executed it.
+        written_by: the model that worded the strategies.
+        strategies: (name, strategy in words), one per training range.
+        checks: what was checked, one line each.
+        error: the message when ``failed``.
+    """
+
+    run_id: str
+    optimizer_name: str
+    symbol: str
+    status: str
+    total_sources: int
+    processed_sources: int = 0
+    progress: float = 0.0
+    started_at: int | None = None
+    path: str = ""
+    written_by: str = ""
+    strategies: tuple[tuple[str, str], ...] = ()
+    walker_name: str = ""
+    checks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: str = ""
 
 

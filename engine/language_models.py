@@ -31,11 +31,11 @@ class LanguageModels:
         Raises:
             LanguageModelError: the host's address or the key cannot be used.
         """
-        from engine.adapters.llm.ollama import OllamaModel, choose_host
+        from engine.adapters.llm.ollama import DEFAULT_MODEL, OllamaModel, choose_host
 
         host = choose_host(settings.ollama_host, os.environ)
         key = os.environ.get("OLLAMA_API_KEY", "").strip()
-        name = model or settings.ollama_model
+        name = model or settings.ollama_model or os.environ.get("OLLAMA_MODEL") or DEFAULT_MODEL
         # Connections belong to the loop they were made on.
         choice = (asyncio.get_running_loop(), host, name, settings.ollama_timeout_seconds, key)
         found = self._open.get(choice)

@@ -16,11 +16,9 @@ from engine.domain.conversation import (
     secrets_in,
     signal_of,
 )
-from engine.domain.errors import ContextError
 from engine.domain.optimizing import OptimizerStrategy
 from engine.domain.signals import Signal
 from engine.runtime import current_engine
-from engine.services.context import current_execution
 from engine.services.conversations import write_conversation
 from engine.services.module_files import module_path, write_module
 
@@ -95,9 +93,7 @@ async def ask_text(messages: Iterable[Mapping[str, Any]], *, model: str | None =
 
     Raises:
         LanguageModelError: there is no answer, or not in time; the message says what to do.
-        ContextError: in a plain ``def`` strategy.
     """
-    _refuse_plain("ask_text")
     engine = current_engine()
     return await engine.language_models.choose(engine.settings, model).chat(messages_of(messages))
 
@@ -117,9 +113,7 @@ async def ask_signal(
 
     Raises:
         LanguageModelError: there is no answer, not in time, or it is no signal.
-        ContextError: in a plain ``def`` strategy.
     """
-    _refuse_plain("ask_signal")
     engine = current_engine()
     chosen = engine.language_models.choose(engine.settings, model)
     answer = await chosen.chat(messages_of(messages), SIGNAL_JSON_SCHEMA)
@@ -154,9 +148,3 @@ async def dump_signal(
     return await asyncio.to_thread(
         write_conversation, signal_id, messages, signal, output_dir, secrets
     )
-
-
-def _refuse_plain(call: str) -> None:
-    context = current_execution.get()
-    if context is not None and context.scope.form == "sync":
-        raise ContextError(f"{call} is a coroutine: make get_signal an async def and await it")

@@ -41,6 +41,7 @@ class GeneratedModule:
 
     Attributes:
         prefix: what all component names in the module begin with.
+        written_by: the model that worded the strategies.
         code: the module's source text.
         checks: what was checked, one line each.
         warnings: what an operator should know, one line each (sources cut at their limit).
@@ -49,6 +50,7 @@ class GeneratedModule:
     optimizer_name: str
     symbol: str
     prefix: str
+    written_by: str
     code: str
     strategies: tuple[OptimizerStrategy, ...]
     strategy_names: tuple[str, ...]

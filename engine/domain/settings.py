@@ -56,8 +56,9 @@ class Settings(BaseModel):
     """Where language models are asked, such as ``http://127.0.0.1:11434``; "" means the environment
     variable ``OLLAMA_HOST``, else the hosted service if there is an ``OLLAMA_API_KEY``, else this
     machine."""
-    ollama_model: str = "deepseek-v3.1:671b"
-    """The language model that is asked."""
+    ollama_model: str = ""
+    """The language model that is asked; "" means the environment variable ``OLLAMA_MODEL``, else
+    ``deepseek-v3.1:671b``."""
     ollama_timeout_seconds: int = 120
     """Time limit of one answer of a language model."""
 

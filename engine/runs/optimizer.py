@@ -46,6 +46,9 @@ class OptimizerRun:
         question: what the model is asked when the optimizer has no ``get_prompt``.
         model: gives the model that is asked then.
         pace: the clock between requests to a source.
+
+    Attributes:
+        schema: the optimizer.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class OptimizerRun:
         model: Callable[[], LanguageModel],
         pace: Pace | None = None,
     ) -> None:
-        self._schema = schema
+        self.schema = schema
         self._symbol = symbol
         self._bus = bus
         self._templates = {**templates, **schema.template}
@@ -79,19 +82,19 @@ class OptimizerRun:
             LanguageModelError: the model gave no answer.
         """
         found: list[OptimizerStrategy] = []
-        for number, span in enumerate(self._schema.range_train):
+        for number, span in enumerate(self.schema.range_train):
             try:
                 found.append(await self._strategy(number, span))
             except OptimizerError as error:
                 raise OptimizerError(
-                    f"optimizer {self._schema.name!r}, {_span_text(span)}: {error}"
+                    f"optimizer {self.schema.name!r}, {_span_text(span)}: {error}"
                 ) from error.__cause__
-        self._progress(len(self._schema.range_train) * len(self._schema.source))
+        self._progress(len(self.schema.range_train) * len(self.schema.source))
         await self._call_back("on_data", self._symbol, list(found))
         return found
 
     async def _strategy(self, number: int, span: OptimizerRange) -> OptimizerStrategy:
-        sources = self._schema.source
+        sources = self.schema.source
         messages: list[Message] = []
         for at, source in enumerate(sources):
             self._progress(number * len(sources) + at)
@@ -122,13 +125,13 @@ class OptimizerRun:
         return made
 
     async def _prompt(self, messages: Sequence[Message]) -> str:
-        if self._schema.get_prompt is None:
+        if self.schema.get_prompt is None:
             question = self._question.format(symbol=self._symbol)
             asked = [*messages, {"role": "user", "content": question}]
             prompt = await self._model().chat(messages_of(asked))
         else:
             copies = [dict(message) for message in messages]
-            prompt = await self._text("get_prompt", self._schema.get_prompt, self._symbol, copies)
+            prompt = await self._text("get_prompt", self.schema.get_prompt, self._symbol, copies)
         if not prompt.strip():
             raise OptimizerError("get_prompt returned an empty text: there is no strategy")
         if len(prompt) > MOST_PROMPT:
@@ -149,18 +152,19 @@ class OptimizerRun:
             LanguageModelError: the model gave no answer.
         """
         strategies = await self.collect()
-        prefix = _prefix(self._schema.name, self._symbol, strategies)
+        prefix = _prefix(self.schema.name, self._symbol, strategies)
         names = tuple(f"{prefix}_strategy-{n}" for n in range(1, len(strategies) + 1))
         walker = f"{prefix}_walker"
         code = await self._code(prefix, walker, strategies, names)
-        problems = problems_of(code, self._schema.imports)
+        problems = problems_of(code, self.schema.imports)
         if problems:
             raise GeneratedCodeError(problems, code)
         await self._call_back("on_code", self._symbol, code)
         return GeneratedModule(
-            optimizer_name=self._schema.name,
+            optimizer_name=self.schema.name,
             symbol=self._symbol,
             prefix=prefix,
+            written_by=self._written_by(),
             code=code,
             strategies=tuple(strategies),
             strategy_names=names,
@@ -177,12 +181,12 @@ class OptimizerRun:
         names: Sequence[str],
     ) -> str:
         symbol, exchange = self._symbol, f"{prefix}_exchange"
-        test = self._schema.range_test
+        test = self.schema.range_test
         sections = [await self._section("get_top_banner", symbol), self._where_from(strategies)]
         for name in ("get_json_dump_template", "get_text_template", "get_json_template"):
             sections.append(await self._section(name, symbol))
         sections.append(await self._section("get_exchange_template", symbol, exchange))
-        for number, span in enumerate(self._schema.range_train, start=1):
+        for number, span in enumerate(self.schema.range_train, start=1):
             sections.append(await self._frame(f"{prefix}_train_frame-{number}", span))
         sections.append(await self._frame(f"{prefix}_test_frame", test))
         for name, strategy in zip(names, strategies, strict=True):
@@ -206,14 +210,17 @@ class OptimizerRun:
         )
 
     def _where_from(self, strategies: Sequence[OptimizerStrategy]) -> str:
-        asks = self._schema.get_prompt is None
-        notes = {"OPTIMIZER_NOTE": self._schema.note or ""}
+        notes = {"OPTIMIZER_NOTE": self.schema.note or ""}
         notes |= {f"NOTE_{n}": item.note for n, item in enumerate(strategies, start=1)}
         return self._origin(
-            self._schema.name,
-            self._model().name if asks else "get_prompt of the optimizer",
+            self.schema.name,
+            self._written_by(),
             {name: note for name, note in notes.items() if note},
         )
+
+    def _written_by(self) -> str:
+        asks = self.schema.get_prompt is None
+        return self._model().name if asks else "get_prompt of the optimizer"
 
     async def _section(self, template: str, *args: Any) -> str:
         return await self._text(f"template {template}", self._templates[template], *args)
@@ -227,7 +234,7 @@ class OptimizerRun:
             OptimizerError: it failed, or returned something else; ``what`` is named.
         """
         try:
-            text = await call_user(function, self._schema.timeout_seconds, *args)
+            text = await call_user(function, self.schema.timeout_seconds, *args)
         except Exception as error:
             name = "" if isinstance(error, EngineError) else f"{type(error).__name__}: "
             raise OptimizerError(f"{what}: {name}{error}") from error
@@ -237,13 +244,13 @@ class OptimizerRun:
 
     async def _call_back(self, name: str, *args: Any) -> None:
         """Call one of the optimizer's callbacks; its failure is an ``error`` event."""
-        callback = self._schema.callbacks.get(name)
+        callback = self.schema.callbacks.get(name)
         if callback is None:
             return
         try:
-            await call_user(callback, self._schema.timeout_seconds, *args)
+            await call_user(callback, self.schema.timeout_seconds, *args)
         except Exception as error:
-            _log.warning("optimizer %s: %s failed", self._schema.name, name, exc_info=error)
+            _log.warning("optimizer %s: %s failed", self.schema.name, name, exc_info=error)
             self._bus.publish("error", RunError(error, stage="callback", symbol=self._symbol))
 
     async def dumped(self, path: str) -> None:
@@ -251,9 +258,9 @@ class OptimizerRun:
         await self._call_back("on_dump", self._symbol, path)
 
     def _progress(self, processed: int) -> None:
-        total = len(self._schema.range_train) * len(self._schema.source)
+        total = len(self.schema.range_train) * len(self.schema.source)
         event = OptimizerProgress(
-            self._schema.name, self._symbol, total, processed, processed / total
+            self.schema.name, self._symbol, total, processed, processed / total
         )
         self._bus.publish("progress_optimizer", event)
 

@@ -49,7 +49,8 @@ def test_the_catalog_offers_what_there_is_and_names_what_is_broken(tmp_path: Pat
     with running(plan_with(tmp_path)) as watch:
         catalog = watch.until(lambda s: s.catalog.exchanges[0].symbols).catalog
         items = {item.name: item for item in catalog.strategies}
-        assert set(items) == {"own", "breakout", "rsi-reversion", "sma-cross", "typo.py"}
+        shipped = {"breakout", "llm-signal", "rsi-reversion", "sma-cross"}
+        assert set(items) == {"own", *shipped, "typo.py"}
         assert (items["own"].interval, items["own"].file) == ("1h", str(own))
         assert "typo.py:1: SyntaxError" in items["typo.py"].error and not items["own"].error
         (exchange,) = catalog.exchanges

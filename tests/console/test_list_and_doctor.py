@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.console.cli_bed import COMMAND, Run, strategy_file
 
-EXAMPLES = {"sma-cross", "breakout", "rsi-reversion"}
+EXAMPLES = {"sma-cross", "breakout", "rsi-reversion", "llm-signal"}
 
 
 def test_help_is_everywhere(run: Run) -> None:

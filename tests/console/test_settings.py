@@ -98,6 +98,10 @@ def test_the_environment_can_name_the_file(folder: Path, monkeypatch: pytest.Mon
         ("exchanges.a.kind = 'bank'\n", 1, ["'a' has kind 'bank'"]),
         ("state = 'a'\nstate = 'b'\n", 2, ["not valid TOML"]),
         ("a = [1,\n", 1, ["not valid TOML"]),
+        ("[ollama]\nhosts = 'a'\n", 2, ["unknown key 'ollama.hosts'", "did you mean 'host'"]),
+        ("[ollama]\nkey = 'secret'\n", 2, ["unknown key 'ollama.key'"]),
+        ("[ollama]\n\ntimeout_seconds = 0\n", 3, ["ollama.timeout_seconds is 0"]),
+        ("[ollama]\nmodel = ''\n", 2, ["ollama.model is ''"]),
     ],
 )
 def test_mistakes_name_file_line_and_key(
@@ -108,6 +112,17 @@ def test_mistakes_name_file_line_and_key(
     assert message.startswith(f"{path}:{line}: ")
     for word in words:
         assert word in message
+
+
+def test_the_language_model_is_a_table_and_a_setting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any(key.startswith("ollama") for key in load_project().engine)
+    write(folder, "[ollama]\nhost = 'http://gpu:11434'\ntimeout_seconds = 5\n")
+    monkeypatch.setenv("SIGNALDECK_OLLAMA__MODEL", "small")
+    assert load_project().engine == {
+        "ollama_host": "http://gpu:11434", "ollama_model": "small", "ollama_timeout_seconds": 5,
+    }  # fmt: skip
 
 
 def test_every_mistake_is_listed(folder: Path) -> None:

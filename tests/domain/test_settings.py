@@ -35,7 +35,7 @@ def test_the_defaults() -> None:
         "get_candles_price_anomaly_threshold_factor": 1000,
         "get_candles_min_candles_for_median": 5, "report_show_signal_note": False,
         "exit_trigger": "vwap", "fill_price": "close", "ambiguous_bar": "stop_loss",
-        "max_gap_minutes": 1440, "ollama_host": "", "ollama_model": "deepseek-v3.1:671b",
+        "max_gap_minutes": 1440, "ollama_host": "", "ollama_model": "",
         "ollama_timeout_seconds": 120,
     }  # fmt: skip
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -220,3 +221,20 @@ async def _ndjson(request: web.Request) -> web.StreamResponse:
 
 async def _send(response: web.StreamResponse, part: Any) -> None:
     await response.write(json.dumps(part).encode() + b"\n")
+
+
+@contextmanager
+def in_background(answer: Answer | str | Fault) -> Iterator[OllamaServer]:
+    """A server on a loop and thread of its own, for tests that wait for other processes."""
+    server = OllamaServer(answer if callable(answer) else lambda _: answer)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="ollama server", daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()

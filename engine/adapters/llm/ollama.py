@@ -26,6 +26,9 @@ HOSTED: Final = "https://ollama.com"
 LOCAL: Final = "http://127.0.0.1:11434"
 """Where Ollama listens when it runs on this machine."""
 
+DEFAULT_MODEL: Final = "deepseek-v3.1:671b"
+"""What is asked where nothing else is configured; the hosted service has it."""
+
 MOST_CHARACTERS: Final = 1_000_000
 """Characters of an answer that are waited for."""
 
@@ -168,7 +171,7 @@ class OllamaModel:
         if status == 404:
             return (
                 f"{self.name} is not there ({said}): fetch it with `ollama pull {self._model}`, or "
-                "name another in [ollama] of signaldeck.toml"
+                "name another in [ollama] of signaldeck.toml, or OLLAMA_MODEL"
             )
         if status in (401, 403):
             if self._key and not self._sends_key:
