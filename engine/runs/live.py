@@ -222,6 +222,7 @@ class LiveExecution:
             await self._obey(session, when, None)
             return
         bar = series.bar(newest - 1, market_is_vwap=self._at_vwap)
+        is_real = bool(series.real[newest - 1])
         self.last_price = bar.market
         if await self._obey(session, when, bar._replace(at=when)) or extra:
             if self.stopped:
@@ -232,9 +233,12 @@ class LiveExecution:
             return
         if bar.at != when or self._obeyed_at == when or session.held is not None:
             return
+        if self.stale:
+            self.missed_decisions += 1  # the bar came when its minute was over
+            return
         last = session.last_attempt
         due = last is None or when - last >= self._gap
-        usable = due and self._instants(when) and series.real[newest - 1]
+        usable = due and self._instants(when) and is_real
         if usable and not session.source.stuck:
             await session.attempt(when, Prices(bar.market, bar.vwap))
             if self.stopped:
@@ -315,15 +319,15 @@ class LiveExecution:
     async def _settle(self, session: Session, series: BarSeries, when: int) -> int:
         """Feed what closed since the last settled instant; how many bars have closed by now."""
         assert self.settled_until is not None
-        index = series.closed(self.settled_until)
-        newest = series.closed(when)
-        while index < newest:
-            bar = series.bar(index, market_is_vwap=self._at_vwap)
+        # Counted anew for every bar: while one is settled, other runs may drop old bars.
+        while (index := series.closed(self.settled_until)) < series.closed(when):
+            if self.settled_until < series.first and not series.at_start:
+                return 0  # dropped meanwhile: the next tick has them loaded again
+            bar, is_real = series.bar(index, market_is_vwap=self._at_vwap), series.real[index]
             await session.settle(bar)
             self.settled_until = bar.at
-            self.filled += not series.real[index]
-            index += 1
-        return newest
+            self.filled += not is_real
+        return series.closed(when)
 
     async def _obey(self, session: Session, when: int, bar: BarClose | None) -> bool:
         """Carry out the operator's commands at ``when``; whether there were any.

@@ -63,6 +63,9 @@ _CAME_LATE: Final = (
 _log = logging.getLogger("signaldeck.market")
 
 
+_CALM: Final = 2
+"""So many new bars at once mean that nothing was missed."""
+
 _NO: Final = (NotImplementedError, LookupError, ValueError, TypeError, AttributeError)
 """How a function says that it knows nothing of an interval; troubles of a network are others."""
 
@@ -229,6 +232,7 @@ class Market:
     ) -> None:
         """Load from ``since``, and further back if that does not give ``limit`` closed bars."""
         series = await self._ensure(symbol, interval, since, when)
+        series.wanted = max(series.wanted, limit)
         missing = limit - series.closed(when)
         if missing > 0 and not series.at_start:
             # The newest bars are late or missing, so the window begins earlier.
@@ -338,6 +342,10 @@ class Market:
             before = series.closes_before(60)
             clean = cleaned(columns, source, series.step, self.settings, before)
             self._append_filled(series, source, clean)
+        # After an outage runs still have to settle what came at once.
+        calm = series.end - start <= _CALM * series.step
+        if self._live and calm and series.trim(WARM_UP_MINUTES):
+            _log.debug("%s: bars before %s are dropped", source, minute_text(series.first))
         # Live, what did not come is late, and asked for again; history does not change.
         reached = series.end if self._live else until
         series.loaded_until = max(series.loaded_until, reached)
@@ -461,7 +469,9 @@ class Market:
 
     def _resample(self, symbol: str, interval: str, step: int) -> None:
         base, key = self.minutes(symbol), (symbol, interval)
-        self._series[key] = made_of(base, self._series.get(key), step)
+        made = self._series[key] = made_of(base, self._series.get(key), step)
+        if self._live:
+            made.trim(WARM_UP_MINUTES)
 
     def _cut(self, symbol: str, interval: str, when: int, limit: int) -> Candles:
         series = self._series[symbol, interval]

@@ -22,6 +22,7 @@ class BarSeries:
     Attributes:
         loaded_until: the exchange has been asked for everything that closes up to here.
         at_start: True when history does not reach further back.
+        wanted: the longest window asked for that was not simply there.
         vwap: VWAP at each bar's close, when the series was made with a ``vwap_window``.
         real: False for bars that fill a hole.
         base_first: for a resampled series, the first bar of the series it was made from.
@@ -30,7 +31,7 @@ class BarSeries:
 
     __slots__ = (
         "_buffers", "_capacity", "_late", "_window", "at_start", "base_first", "columns", "first",
-        "loaded_until", "real", "size", "step", "vwap",
+        "loaded_until", "real", "size", "step", "vwap", "wanted",
     )  # fmt: skip
 
     def __init__(self, step: int, loaded_until: int, vwap_window: int = 0) -> None:
@@ -39,6 +40,7 @@ class BarSeries:
         self.size = 0
         self.loaded_until = loaded_until
         self.at_start = False
+        self.wanted = 0
         self.base_first = 0
         self._window = vwap_window
         self._capacity = 0
@@ -148,6 +150,33 @@ class BarSeries:
         real = np.concatenate([filled.real, self.real[: self.size]])
         self.size = self._capacity = 0
         self.append(Filled(joined, real))
+
+    def trim(self, spare: int) -> bool:
+        """Drop old bars once there are twice as many as are wanted; whether any were dropped.
+
+        A live series would otherwise grow for as long as the process runs. What was dropped and is
+        asked for again is loaded again.
+
+        Args:
+            spare: bars to keep beside twice the longest window that was asked for.
+        """
+        keep = max(2 * self.wanted + spare, self._window)
+        if self.size < 2 * keep:
+            return False
+        cut = slice(self.size - keep, self.size)
+        kept, real, vwap = select(self.columns, cut), self.real[cut], self.vwap[cut]
+        self.first += (self.size - keep) * self.step
+        self.at_start = False
+        self._late = {stamp for stamp in self._late if stamp >= self.first}
+        self.size = self._capacity = 0
+        self._grow(2 * keep)
+        for buffer, column in zip(self._buffers, kept, strict=True):
+            buffer[:keep] = column
+        self.real[:keep] = real
+        if self._window:
+            self.vwap[:keep] = vwap  # computed from bars that are gone: to be kept, not made again
+        self.size = keep
+        return True
 
     def sha256(self, start: int, end: int) -> str:
         """Hash of the real bars that open in ``[start, end)`` (ms UTC)."""

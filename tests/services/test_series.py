@@ -126,3 +126,34 @@ def test_counting_filled_bars() -> None:
     assert series.filled_between(FIRST - 99 * MINUTE, FIRST) == 0
     total = int((~whole.real).sum())
     assert series.filled_between(FIRST - 99 * MINUTE, FIRST + 999 * MINUTE) == total
+
+
+@settings(BUSY, max_examples=60)
+@given(
+    st.integers(20, 300), st.integers(0, 100), st.integers(1, 7), st.integers(1, 8),
+    st.integers(0, 5), st.lists(st.sampled_from((1, 1, 2, 3, 30)), max_size=40),
+)  # fmt: skip
+def test_a_trimmed_series_is_bounded_and_its_newest_bars_are_untouched(
+    size: int, seed: int, vwap_window: int, spare: int, wanted: int, steps: list[int]
+) -> None:
+    whole = bars(size, seed)
+    plain, trimmed = BarSeries(MINUTE, 0, vwap_window), BarSeries(MINUTE, 0, vwap_window)
+    trimmed.wanted, stop = wanted, 0
+    keep = max(2 * wanted + spare, vwap_window)
+    for count in (1, *steps):
+        last = min(size, stop + count)
+        for series in (plain, trimmed):
+            series.append(part(whole, stop, last))
+        stop = last
+        window = trimmed.window(trimmed.end, 1)
+        dropped = trimmed.trim(spare)
+        assert trimmed.size < 2 * keep and (not dropped or trimmed.size == keep)
+        assert not (dropped and trimmed.at_start)
+        assert trimmed.end == plain.end
+        assert window is not None and window[0] == trimmed.window(trimmed.end, 1)[0]  # type: ignore[index]
+        count = trimmed.size
+        assert trimmed.window(trimmed.end, count) == plain.window(plain.end, count)
+        assert trimmed.vwap[:count].tolist() == plain.vwap[stop - count : stop].tolist()
+        assert trimmed.real[:count].tolist() == plain.real[stop - count : stop].tolist()
+        if dropped:
+            assert trimmed.window(trimmed.end, keep + 1) is None, "older ones are loaded again"
