@@ -118,7 +118,7 @@ class LiveFeed:
             # A poll that was under way may have been for an earlier minute, or for newer bars.
             over = self._clock.now() >= when + MINUTE and _reaches(series, oldest)
             if ours or over:
-                return series.end >= when
+                return series.end >= when and self._clock.now() <= when + MINUTE
 
     async def complete(self, symbol: str, interval: str, when: int) -> None:
         """Wait, up to the next minute, for the bars of a higher interval that closed by ``when``.

@@ -316,13 +316,13 @@ class CcxtExchange:
         most = int(client.feature_value(name, "fetchOHLCV", "limit") or _PAGE)
         pages: list[Floats] = []
         cursor, missing = since, limit
-        while missing > 0 and cursor <= (asked_at := self._their_now()):
+        while missing > 0 and cursor <= (newest := self._newest_open(step)):
             size = min(missing, most)
             ask = partial(_page, client, name, interval, cursor, size)
             page = await self._ask(where, client, ask)
             if self._offset is not None:
                 # As of asking: what closed while the answer was on its way is still forming in it.
-                page = page[page[:, 0] + step <= asked_at]
+                page = page[page[:, 0] <= newest]
             if len(page):
                 pages.append(page[:missing])
                 missing -= len(page)
@@ -337,8 +337,10 @@ class CcxtExchange:
         table = np.concatenate(pages)
         return Candles.from_columns(table[:, 0].astype(np.int64), *table[:, 1:].T)
 
-    def _their_now(self) -> int:
-        return self._clock.now() + (self._offset or 0)
+    def _newest_open(self, step: int) -> int:
+        """The latest open of a bar worth asking for: of a closed one, where that is known."""
+        now = self._clock.now()
+        return now if self._offset is None else now + self._offset - step
 
     # -- symbols ---------------------------------------------------------------------------------
 

@@ -220,6 +220,8 @@ def _form_failure(body: str, hide: Hider) -> Failure | None:
 
 def empty_candle(row: object, hide: Hider) -> AnswerError:
     """For a row in which a value is missing, which ccxt would pass on or drop silently."""
+    if isinstance(row, str):  # of a text that ccxt could not parse: half of an answer
+        return AnswerError(Failure("its answer was cut off", _ADVICE_NETWORK, transient=True))
     text = f"it sent a candle without values: {hide.line(str(row), 80)}"
     return AnswerError(Failure(text, _ADVICE_GARBLED, transient=True))
 
