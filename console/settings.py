@@ -55,11 +55,11 @@ class OllamaSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str | None = Field(None, min_length=1)
+    host: str | None = Field(default=None, min_length=1)
     """Where Ollama answers, such as ``http://127.0.0.1:11434``."""
-    model: str | None = Field(None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
     """The model that is asked."""
-    timeout_seconds: int | None = Field(None, gt=0)
+    timeout_seconds: int | None = Field(default=None, gt=0)
     """Time limit of one answer."""
 
     @property
@@ -242,7 +242,7 @@ def _describe(item: Mapping[str, Any], locate: _Locator) -> str:
     loc = tuple(str(part) for part in item["loc"])
     where, name = locate(loc), ".".join(loc)
     if item["type"] == "extra_forbidden":
-        section = OllamaSection if loc[0] == "ollama" and len(loc) > 1 else Project
+        section = OllamaSection if name.startswith("ollama.") else Project
         known = sorted(section.model_fields)
         return f"{where}: unknown key {name!r}: {_suggest(loc[-1], known)}"
     if item["type"] == "missing":
