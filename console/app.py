@@ -30,13 +30,23 @@ from screens.base import BaseScreen, Follower
 from screens.context import ScreenContext
 from screens.deck import DeckScreen
 from screens.help import HelpDialog
+from screens.log import LogScreen
 from screens.new_run import NewRunForm, StartedRun
+from screens.performance import PerformanceScreen
 from screens.quit import QUITTING, DrainDialog, quit_dialog
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText
 
 SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingProxyType(
-    {"deck": DeckScreen, "backtests": BacktestsScreen}
+    {
+        "deck": DeckScreen,
+        "signals": SignalsScreen,
+        "scheduled": ScheduledScreen,
+        "risk": RiskScreen,
+        "backtests": BacktestsScreen,
+        "performance": PerformanceScreen,
+        "log": LogScreen,
+    }
 )
 """The screen of every mode; its key is ``mode.NAME`` in the keymap."""
 
@@ -196,6 +206,7 @@ class SignaldeckApp(App[None]):
     async def _leave(self) -> None:
         answer = await self.push_screen_wait(quit_dialog(self.context.snapshot))
         if answer == "stay":
+        screen.end_pause()
             return
         if answer == "drain":
             await self.push_screen_wait(DrainDialog(self.context))

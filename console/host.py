@@ -24,7 +24,9 @@ from console.backtests import BacktestDesk
 from console.catalog import catalog_of, complete_catalog, symbols_of
 from console.deck import DeckState
 from console.discovery import Workshop, equip
+from console.inspection import inspect, profiles_of
 from console.live_desk import LiveDesk
+from console.logs import LogBuffer, log_path
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.run_requests import (
     RequestError,
@@ -38,9 +40,11 @@ from console.views import (
     DeckSnapshot,
     FeedEntry,
     FieldError,
+    InstanceDetail,
     Quote,
     RunRequest,
 )
+from console.vitals import watch
 from engine import Engine
 from engine.core.pricing import pnl
 from engine.domain.changes import MetaSaved
@@ -75,7 +79,10 @@ CLOCK_SECONDS = 5.0
 
 T = TypeVar("T")
 # Not "validation": whatever a risk rule raises is its refusal, and comes as "risk" too.
-_TOPICS = ("signal_live", "instance", "risk", "data", "exchange", "error", "exit")
+_TOPICS = (
+    "signal_live", "instance", "risk", "data", "exchange", "error", "exit", "partial_profit",
+    "partial_loss", "performance",
+)  # fmt: skip
 _log = logging.getLogger("signaldeck.host")
 
 
@@ -123,6 +130,8 @@ class EngineHost:
         self._failure = ""
         self._notices: deque[FeedEntry] = deque(maxlen=NOTICES_PER_BEAT)
         self._deck = DeckState(badge=plan.badge)
+        self._log = LogBuffer()
+        self._log_file = str(log_path())
         self._snapshot = self._deck.snapshot(0, time.monotonic())
         # Made on the engine's loop, before `_ready` is set.
         self._loop: asyncio.AbstractEventLoop
@@ -178,6 +187,7 @@ class EngineHost:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the engine's thread; True when it has ended."""
+        self._log.open()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -222,6 +232,10 @@ class EngineHost:
         return self._command(lambda: symbols_of(self._engine, self._workshop, exchange_name))
 
     def begin_shutdown(self, *, drain: bool) -> Future[None]:
+    def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
+        """What there is to know of one live run, with bars of that interval."""
+        return self._command(lambda: self._inspect(run_id, interval))
+
         """Refuse commands from now on and close the engine.
 
         Args:
@@ -274,6 +288,7 @@ class EngineHost:
     def _failed(self, error: BaseException) -> None:
         _log.error("the engine's thread failed", exc_info=error)
         text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+            self._log.close()
         self._failure = text
         if not self._ready.done():
             wrapped = error if isinstance(error, EngineError) else EngineError(text)
@@ -312,6 +327,7 @@ class EngineHost:
                     name="symbols",
                 ),
             ]
+                asyncio.create_task(watch(self._deck, engine.bus), name="vitals"),
             try:
                 await self._begin(background)
                 self._ready.set_result(None)
@@ -371,6 +387,7 @@ class EngineHost:
 
     def _put_catalog(self, catalog: Catalog) -> None:
         self._deck.put_catalog(catalog)
+        self._deck.put_profiles(profiles_of(engine))
         self._dirty.set()
 
     def _on_event(self, event: object) -> None:
@@ -408,6 +425,7 @@ class EngineHost:
         while self._notices:
             self._tell(Notice(self._notices.popleft()))
 
+        self._deck.put_log(self._log.lines(), self._log.total, self._log_file)
     def _tell(self, event: HostEvent) -> None:
         notify = self._notify
         if notify is not None:
@@ -433,6 +451,10 @@ class EngineHost:
             said = self._desk.stop(run_id)
             self._publish()
             return said
+    async def _inspect(self, run_id: str, interval: str) -> InstanceDetail:
+        instance = self._live.instance(run_id)
+        return await inspect(self._engine, instance, interval, self._deck.failure(instance.key))
+
         return await self._live.command(run_id, "stop")
 
     async def _start_again(self, run_id: str) -> str:

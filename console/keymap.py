@@ -103,7 +103,8 @@ ORDER: Final[Mapping[str, int]] = MappingProxyType({key: at for at, key in enume
 
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "escape": "esc", "question_mark": "?", "slash": "/", "exclamation_mark": "!", "pagedown": "page down", "pageup": "page up",
+        "escape": "esc", "question_mark": "?", "slash": "/", "exclamation_mark": "!",
+        "pagedown": "page down", "pageup": "page up",
         "up": "↑", "down": "↓", "left": "←", "right": "→",
     }
 )  # fmt: skip

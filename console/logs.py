@@ -1,12 +1,23 @@
-"""Where the program's log goes: a rotating file, because the terminal belongs to the screens."""
+"""Where the program's log goes: a rotating file and the Log screen, never the terminal."""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from contextlib import nullcontext
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Final
 
 from platformdirs import user_log_path
+
+from console.views import LogLine
+
+KEPT_LINES: Final = 2_000
+"""Lines of the log that the Log screen shows; the file keeps more."""
+
+LONGEST: Final = 20_000
+"""Characters that are kept of one line with its traceback."""
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _MAX_BYTES = 5_000_000
@@ -39,3 +50,60 @@ def open_log() -> str:
     handler.setFormatter(logging.Formatter(_FORMAT))
     logger.addHandler(handler)
     return ""
+
+
+class LogBuffer(logging.Handler):
+    """Keeps the newest lines of the log for the Log screen; records may come from any thread."""
+
+    def __init__(self, size: int = KEPT_LINES) -> None:
+        super().__init__(logging.INFO)
+        self._lines: deque[LogLine] = deque(maxlen=size)
+        self._frozen: tuple[LogLine, ...] = ()
+        self._frozen_at = 0
+        self.total = 0
+
+    def open(self) -> None:
+        """Listen to the program's log."""
+        logging.getLogger("signaldeck").addHandler(self)
+
+    def close(self) -> None:
+        """Listen no more."""
+        logging.getLogger("signaldeck").removeHandler(self)
+        super().close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record; one that cannot be formatted is kept as what went wrong."""
+        try:
+            message = record.getMessage()
+            if record.exc_info and record.exc_info[0] is not None:
+                message += "\n" + logging.Formatter().formatException(record.exc_info)
+        except Exception as error:
+            message = f"{record.msg!s} (cannot be formatted: {type(error).__name__}: {error})"
+        self.total += 1
+        self._lines.appendleft(
+            LogLine(
+                self.total,
+                int(record.created * 1000),
+                _level(record.levelno),
+                record.name,
+                message[:LONGEST],
+            )
+        )
+
+    def lines(self) -> tuple[LogLine, ...]:
+        """What is kept, newest first."""
+        with self.lock or _NO_LOCK:
+            if self._frozen_at != self.total:
+                self._frozen, self._frozen_at = tuple(self._lines), self.total
+            return self._frozen
+
+
+_NO_LOCK: Final = nullcontext()
+
+
+def _level(number: int) -> str:
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warning"
+    return "info" if number >= logging.INFO else "debug"

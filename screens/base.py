@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from console.keymap import bind
+from console.views import DeckSnapshot
 from engine.domain.errors import EngineError
 from screens.clipboard import copy_native
 from screens.context import ScreenContext
@@ -29,7 +30,15 @@ from screens.widgets.line_table import LineTable
 from screens.widgets.pane import PaneStack
 from screens.widgets.panel import Panel
 
-MODES = (("mode.deck", "Deck"), ("mode.backtests", "Backtests"))
+MODES = (
+    ("mode.deck", "Deck"),
+    ("mode.signals", "Signals"),
+    ("mode.scheduled", "Scheduled"),
+    ("mode.risk", "Risk"),
+    ("mode.backtests", "Backtests"),
+    ("mode.performance", "Performance"),
+    ("mode.log", "Log"),
+)
 """Key id and name of every mode there is, as the header lists them."""
 
 T = TypeVar("T")
@@ -60,11 +69,12 @@ class BaseScreen(Screen[None]):
         context: host, clock and session.
     """
 
-    mode_name: ClassVar[str] = ""
+    mode_name: str = ""
     CSS_PATH = "base.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("pane.next", "next_pane(1)"),
         bind("pane.previous", "next_pane(-1)"),
+        bind("pause", "pause"),
         bind("copy", "copy"),
     ]
 
@@ -72,6 +82,7 @@ class BaseScreen(Screen[None]):
         super().__init__()
         self.context = context
         self._drawn: dict[Panel, tuple[int, ...]] = {}
+        self._paused_at: int | None = None
 
     def compose(self) -> ComposeResult:
         """Header, the screen's own part, footer."""
@@ -109,12 +120,13 @@ class BaseScreen(Screen[None]):
         if not self.is_mounted:
             return
         snapshot = self.context.snapshot
-        for panel in self.panels():
+        for panel in self._going_on():
             counters = tuple(getattr(snapshot.versions, topic) for topic in panel.topics)
             if self._drawn.get(panel) != counters:
                 self._drawn[panel] = counters
                 panel.show(snapshot)
-        self.after_follow()
+        if self._paused_at is None:
+            self.after_follow()
         self.refresh_bindings()
 
     def after_follow(self) -> None:
@@ -122,8 +134,42 @@ class BaseScreen(Screen[None]):
 
     def tick(self) -> None:
         """A second has passed: let clocks and ages move."""
-        for panel in self.panels():
+        for panel in self._going_on():
             panel.tick()
+
+    # Holding still
+
+    @property
+    def pause_words(self) -> str:
+        """That the view is held still, and how much waits; "" while it goes on."""
+        if self._paused_at is None:
+            return ""
+        waiting = self.happened(self.context.snapshot) - self._paused_at
+        key = spell(self, "{pause}")
+        return f"PAUSED, {waiting:,} waiting - {key} goes on"
+
+    def happened(self, snapshot: DeckSnapshot) -> int:
+        """How much there has been of what the screen shows, for the count of what waits."""
+        return snapshot.feed_total
+
+    def action_pause(self) -> None:
+        """Hold the view still while everything is collected further, or catch up."""
+        held = self._paused_at is not None
+        self._paused_at = None if held else self.happened(self.context.snapshot)
+        self.query_one(HeaderLine).refresh()
+        self.follow()
+
+    def end_pause(self) -> None:
+        """Go on, because something was done whose effect must be seen."""
+        if self._paused_at is not None:
+            self.action_pause()
+
+    def _going_on(self) -> tuple[Panel, ...]:
+        """The visible panels that are drawn; while the view is held still only the header is."""
+        panels = self.panels()
+        if self._paused_at is None:
+            return panels
+        return tuple(panel for panel in panels if isinstance(panel, HeaderLine))
 
     # Keys
 
@@ -185,6 +231,7 @@ class BaseScreen(Screen[None]):
             command: makes the future.
             what: the command in words, for the title of the refusal.
         """
+        self.end_pause()
         try:
             return await asyncio.wrap_future(command())
         except EngineError as error:

@@ -13,7 +13,8 @@ from console.keymap import bind
 from console.views import FeedEntry, InstanceView
 from screens.base import BaseScreen
 from screens.context import ScreenContext
-from screens.detail import DetailDialog, entry_facts, instance_facts
+from screens.detail import DetailDialog, entry_facts
+from screens.instance import InstanceScreen
 from screens.run_actions import (
     all_refusal,
     cancel_signal,
@@ -133,9 +134,7 @@ class DeckScreen(BaseScreen):
         """Show everything about the line under the cursor."""
         row = message.table.current
         if isinstance(row, InstanceView):
-            title = f"{clean(row.strategy_name)}  {clean(row.symbol)}"
-            facts = instance_facts(row, self.context.now())
-            self.app.push_screen(DetailDialog(title, facts))
+            self.app.push_screen(InstanceScreen(self.context, row.instance_id))
         elif isinstance(row, FeedEntry):
             title = f"{row.action}  {clean(row.symbol)}  {clean(row.strategy_name)}"
             self.app.push_screen(DetailDialog(title, entry_facts(row)))

@@ -18,7 +18,7 @@ from console.views import BacktestView, FeedEntry, InstanceView
 from engine.domain.signals import Closed
 from screens.clipboard import copy_native
 from screens.spelling import spell
-from screens.text import clean_lines, day, minute, percent, price, span, time_of_day, words
+from screens.text import clean, clean_lines, day, minute, percent, price, span, time_of_day, words
 from screens.widgets.statistics_table import StatRow
 from screens.widgets.tones import spans
 
@@ -74,10 +74,18 @@ def entry_facts(entry: FeedEntry) -> tuple[Fact, ...]:
         Fact("position", entry.position),
         Fact("price", price(entry.price)),
         Fact("PnL %", percent(entry.pnl_percent)),
-        Fact("why", entry.detail if entry.action == "error" else words(entry.detail)),
+        Fact("entry", price(entry.entry)),
+        Fact("take profit", price(entry.take_profit)),
+        Fact("stop loss", price(entry.stop_loss)),
+        Fact("why", _why(entry)),
+        Fact("note", entry.note if entry.note != entry.detail else ""),
         Fact("signal id", entry.signal_id),
     ]
     return tuple(fact for fact in facts if fact.value not in ("", "-"))
+
+
+def _why(entry: FeedEntry) -> str:
+    return (entry.full or entry.detail) if entry.action == "error" else words(entry.detail)
 
 
 def backtest_facts(view: BacktestView) -> tuple[Fact, ...]:
@@ -142,7 +150,7 @@ class DetailDialog(ModalScreen[None]):
 
     def __init__(self, title: str, facts: Sequence[Fact]) -> None:
         super().__init__()
-        self._title = title
+        self._title = clean(title)
         self._facts = tuple(facts)
 
     def compose(self) -> ComposeResult:

@@ -8,9 +8,9 @@ from typing import Final
 from console.views import BacktestView, DeckSnapshot
 from engine.domain.outcome import BacktestStatistics
 from screens.text import clean, count, day, number, percent, short_minute, span
-from screens.widgets.instances_table import signed_tone
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.panel import Panel
+from screens.widgets.price_bar import signed_tone
 from screens.widgets.tones import Cell, Cells, Tone
 
 ENDED: Final = frozenset({"done", "stopped", "failed"})

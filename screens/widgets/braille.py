@@ -31,11 +31,27 @@ def _rows(values: NDArray[np.float64], low: float, high: float, dots: int) -> ND
     return np.clip(rows, 0, dots - 1).astype(np.int64)
 
 
-def _text(dots: NDArray[np.bool_]) -> list[str]:
+def text(dots: NDArray[np.bool_]) -> list[str]:
+    """Dots, (4 * height, 2 * width), as ``height`` strings of ``width`` characters."""
     height, width = dots.shape[0] // 4, dots.shape[1] // 2
     cells = dots.reshape(height, 4, width, 2).transpose(0, 2, 1, 3)
     codes = (cells * _BITS).sum(axis=(2, 3)) + _BLANK
     return ["".join(map(chr, line)) for line in codes.tolist()]
+
+
+def line_dots(
+    values: Sequence[float], width: int, height: int, low: float, high: float
+) -> NDArray[np.bool_]:
+    """A connected line through the values, as dots; arguments as of `line`."""
+    dots = np.zeros((height * 4, width * 2), dtype=np.bool_)
+    bottom, top = _rows(_columns(values, width * 2), low, high, height * 4)
+    before_top, before_bottom = int(top[0]), int(bottom[0])
+    for column in range(width * 2):
+        first, last = int(top[column]), int(bottom[column])
+        # Reach half way to the neighbour, so that steep parts stay connected.
+        dots[min(first, before_bottom) : max(last, before_top) + 1, column] = True
+        before_top, before_bottom = first, last
+    return dots
 
 
 def line(values: Sequence[float], width: int, height: int, low: float, high: float) -> list[str]:
@@ -49,15 +65,7 @@ def line(values: Sequence[float], width: int, height: int, low: float, high: flo
     Returns:
         ``height`` strings of ``width`` characters.
     """
-    dots = np.zeros((height * 4, width * 2), dtype=np.bool_)
-    bottom, top = _rows(_columns(values, width * 2), low, high, height * 4)
-    before_top, before_bottom = int(top[0]), int(bottom[0])
-    for column in range(width * 2):
-        first, last = int(top[column]), int(bottom[column])
-        # Reach half way to the neighbour, so that steep parts stay connected.
-        dots[min(first, before_bottom) : max(last, before_top) + 1, column] = True
-        before_top, before_bottom = first, last
-    return _text(dots)
+    return text(line_dots(values, width, height, low, high))
 
 
 def hanging(values: Sequence[float], width: int, height: int, deepest: float) -> list[str]:
@@ -76,4 +84,4 @@ def hanging(values: Sequence[float], width: int, height: int, deepest: float) ->
     filled = np.rint(depths / deepest * height * 4).astype(np.int64) if deepest > 0 else None
     if filled is not None:
         dots[np.arange(height * 4)[:, None] < filled[None, :]] = True
-    return _text(dots)
+    return text(dots)

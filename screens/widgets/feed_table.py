@@ -7,9 +7,9 @@ from typing import Final
 from console.views import DeckSnapshot, FeedEntry
 from screens.context import ScreenContext
 from screens.text import clean, percent, price, recent, words
-from screens.widgets.instances_table import signed_tone
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.panel import Panel
+from screens.widgets.price_bar import signed_tone
 from screens.widgets.tones import Cell, Cells, Tone
 
 ACTION_TONES: Final[dict[str, Tone]] = {
@@ -23,7 +23,8 @@ def _price(entry: FeedEntry) -> Cells:
     return Cell("" if entry.price is None else price(entry.price))
 
 
-def _why(entry: FeedEntry) -> Cells:
+def outcome_cells(entry: FeedEntry) -> Cells:
+    """What came of it, or why: the gain with its sign, then words."""
     gain = Cell("")
     if entry.pnl_percent is not None:
         gap = "  " if entry.detail else ""
@@ -53,13 +54,13 @@ class FeedTable(Panel, LineTable[FeedEntry]):
             Column[FeedEntry]("symbol", 8, lambda e: Cell(clean(e.symbol), "strong"), grow=4),
             Column[FeedEntry]("side", 5, lambda e: Cell(clean(e.position))),
             Column[FeedEntry](
-                "strategy", 14, lambda e: Cell(clean(e.strategy_name)), grow=4, shrink=4
+                "strategy", 13, lambda e: Cell(clean(e.strategy_name)), grow=5, shrink=3
             ),
             Column[FeedEntry](
-                "exchange", 9, lambda e: Cell(clean(e.exchange_name), "muted"), drop=1, grow=6
+                "exchange", 9, lambda e: Cell(clean(e.exchange_name), "muted"), drop=2, grow=6
             ),
-            Column[FeedEntry]("price", 10, _price, right=True, grow=2),
-            Column[FeedEntry]("result, reason", 14, _why, grow=100),
+            Column[FeedEntry]("price", 10, _price, right=True, drop=1, grow=2),
+            Column[FeedEntry]("result, reason", 22, outcome_cells, grow=100, shrink=10),
         )
         super().__init__(
             columns,

@@ -6,6 +6,8 @@ and takes the place of less important figures where the terminal is narrow.
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from textual.strip import Strip
 
 from console.views import DeckSnapshot, ExchangeHealth, HeaderView
@@ -14,6 +16,16 @@ from screens.spelling import spell
 from screens.text import clean, clock, many, short_span
 from screens.widgets.panel import Panel
 from screens.widgets.tones import Cell, ToneWidget, two_sided, width_of
+
+
+@runtime_checkable
+class Pauses(Protocol):
+    """A screen whose view can be held still."""
+
+    @property
+    def pause_words(self) -> str:
+        """That it is, and how much waits; "" while it goes on."""
+        ...
 
 
 class HeaderLine(Panel, ToneWidget):
@@ -62,9 +74,13 @@ class HeaderLine(Panel, ToneWidget):
         header = self.context.snapshot.header
         badge = Cell(f" {clean(header.badge)}  ", "badge")
         now = clock(self.context.now())
-        bar, name = self._mode_bar(), (Cell(self._active, "accent"),)
-        # Full, then without the year, then the active mode alone, then without the date.
-        for modes, time in ((bar, now), (bar, now[5:]), (name, now), (name, now[11:])):
+        bar, keys, name = self._mode_bar(), self._mode_keys(), (Cell(self._active, "accent"),)
+        # Full, then without year and date, then the keys of the other modes, then without them.
+        left: tuple[Cell, ...] = ()
+        right: tuple[Cell, ...] = ()
+        tries = ((bar, 0), (bar, 5), (bar, 11), (keys, 0), (keys, 5), (keys, 11), (name, 11))
+        for modes, skipped in tries:
+            time = now[skipped:]
             left, right = (badge, *modes), (Cell(f" {time} "),)
             if width_of((*left, *right)) <= width:
                 break
@@ -79,6 +95,14 @@ class HeaderLine(Panel, ToneWidget):
             cells.append(Cell("  "))
         return tuple(cells[:-1])
 
+    def _mode_keys(self) -> tuple[Cell, ...]:
+        cells: list[Cell] = []
+        for key_id, name in self._modes:
+            here = name == self._active
+            text = f"[{name}]" if here else spell(self, f"{{{key_id}}}")
+            cells += [Cell(text, "accent" if here else "muted"), Cell(" ")]
+        return tuple(cells[:-1])
+
     def _health(self, width: int) -> Strip:
         header = self.context.snapshot.header
         late = tuple(exchange for exchange in header.exchanges if exchange.stale)
@@ -91,10 +115,18 @@ class HeaderLine(Panel, ToneWidget):
             (True, late, False),
         ):
             left = (Cell(" "), *self._alive(short), *self._bars(exchanges, short))
-            right = (*self._unseen(header), *(_counts(header, short) if counted else ()))
+            right = (
+                *self._paused(),
+                *self._unseen(header),
+                *(_counts(header, short) if counted else ()),
+            )
             if width_of((*left, *right)) <= width:
                 break
         return two_sided(left, right, width, self.style_of)
+
+    def _paused(self) -> tuple[Cell, ...]:
+        words = self.screen.pause_words if isinstance(self.screen, Pauses) else ""
+        return (Cell(f" {words} ", "alarm"), Cell("  ")) if words else ()
 
     def _unseen(self, header: HeaderView) -> tuple[Cell, ...]:
         errors = header.errors - self.context.session.errors_seen

@@ -9,10 +9,8 @@ from screens.context import ScreenContext
 from screens.text import clean, percent, price, rest, short_span
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.panel import Panel
+from screens.widgets.price_bar import BAR_WIDTH, path_bar, signed_tone
 from screens.widgets.tones import Cell, Cells, Tone
-
-BAR_WIDTH: Final = 15
-"""Cells of the bar from stop-loss to take-profit; odd, so that the entry has a middle."""
 
 _STATUS_TONES: Final[dict[str, Tone]] = {
     "stopping": "warn", "failed": "loss", "done": "muted", "idle": "muted",
@@ -27,37 +25,6 @@ def status_cell(view: InstanceView) -> Cells:
         return status
     flags = Cell(" ".join(clean(flag) for flag in view.flags), "alarm")
     return flags if view.status == "running" else (flags, Cell(" "), status)
-
-
-def signed_tone(value: float | None) -> Tone:
-    """Gain, loss, or nothing of the kind."""
-    if value is None or value == 0:
-        return ""
-    return "gain" if value > 0 else "loss"
-
-
-def path_bar(path: float | None, width: int = BAR_WIDTH) -> Cells:
-    """The way from stop-loss (left) over the entry (middle) to take-profit (right).
-
-    Args:
-        path: where the price stands, -100 (stop-loss) to 100 (take-profit), 0 at the entry.
-        width: cells to draw in, odd.
-    """
-    if path is None:
-        return Cell("")
-    middle = width // 2
-    at = middle + round(max(-100.0, min(100.0, path)) / 100 * middle)
-    low, high = min(at, middle), max(at, middle)
-    bar = ["─"] * width
-    bar[low:high] = "━" * (high - low)
-    bar[middle] = "┼"
-    bar[at] = "●"
-    tone: Tone = signed_tone(path) or "strong"
-    return (
-        Cell("".join(bar[:low]), "muted"),
-        Cell("".join(bar[low : high + 1]), tone),
-        Cell("".join(bar[high + 1 :]), "muted"),
-    )
 
 
 def _side(view: InstanceView) -> Cells:

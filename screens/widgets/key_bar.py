@@ -19,7 +19,7 @@ from textual.strip import Strip
 from console.keymap import ORDER, key_sign
 from screens.widgets.tones import Cell, ToneWidget, segments
 
-_GIVE_WAY: Final = ("pane.next", "palette", "copy", "back", "open")
+_GIVE_WAY: Final = ("pane.next", "palette", "copy", "run.new", "back", "open")
 """Ids that are left out first where the line is too short."""
 
 

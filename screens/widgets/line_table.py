@@ -48,6 +48,7 @@ class Column(Generic[Row]):
         drop: 0 keeps the column always; else the highest number goes first where room is short.
         grow: cells it may take beyond ``width`` where there is room, columns from left to right.
         shrink: cells of ``width`` it gives up where room is short with all droppable columns gone.
+        order: what rows are sorted by in this column (`SortableTable`); None sorts last.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Column(Generic[Row]):
     drop: int = 0
     grow: int = 0
     shrink: int = 0
+    order: Callable[[Row], Any] | None = None
 
 
 def fit_columns(columns: Sequence[Column[Row]], width: int) -> list[tuple[Column[Row], int]]:
@@ -209,8 +211,6 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         self._rows = new
         self._places = {self._row_key(row): index for index, row in enumerate(new)}
         self._place_cursor(old_key)
-        if len(new) != len(old):
-            self.virtual_size = Size(self.scrollable_content_region.width, len(new) + 1)
         scroll = old_scroll
         if self.following:
             scroll = 0
@@ -218,7 +218,10 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             scroll = self._places[anchor] - offset
         if self.waiting is not None:
             self.waiting = self._places.get(self._held_from, len(new))
-        scroll = max(0, min(scroll, len(new) - self.visible_lines))
+        # What is held stays on its line also where everything would fit without scrolling.
+        held = self.waiting is not None
+        scroll = max(0, min(scroll, len(new) - (1 if held else self.visible_lines)))
+        self._measure(scroll if held else 0)
         if scroll != old_scroll:
             self.scroll_to(y=scroll, animate=False, force=True)
         if scroll != old_scroll or not old or not new:
@@ -257,6 +260,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     def release(self) -> None:
         """Go back to the top and follow what arrives."""
         self.scroll_to(y=0, animate=False, force=True)
+        self._measure(0)
         self._cursor = -1
         self.waiting, self._held_from = None, None
         self.refresh()
@@ -333,7 +337,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
 
     def on_resize(self) -> None:
         """Fit the columns to the new width."""
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
+        self._measure(int(self.scroll_offset.y) if self.waiting is not None else 0)
         self.refresh()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -379,8 +383,12 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         line = [Segment(" " * GUTTER, style)]
         for column, room in self._fitted:
             line.append(Segment(fit(column.title, room, right=column.right), style))
-            line.append(Segment(" " * GAP, style))
+            line.append(Segment(self.heading_sign(column).ljust(GAP), style))
         return Strip(line).adjust_cell_length(width, style)
+
+    def heading_sign(self, column: Column[Row]) -> str:
+        """What stands behind a column's heading, at most `GAP` cells."""
+        return ""
 
     def _line(self, index: int, width: int) -> Strip:
         row, on_cursor = self._rows[index], index == self._cursor
@@ -409,6 +417,11 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             self.refresh_line(self._cursor + 1)
 
     # Cursor and scroll position
+
+    def _measure(self, scroll: int) -> None:
+        """Let the table be as long as its rows, and long enough to stand at ``scroll``."""
+        lines = max(len(self._rows), scroll + self.visible_lines if scroll else 0)
+        self.virtual_size = Size(self.scrollable_content_region.width, lines + 1)
 
     def _cursor_key(self) -> Hashable:
         row = self.current

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.domain.outcome import BacktestOutcome
+from engine.domain.outcome import BacktestOutcome, BacktestStatistics
 from screens.text import clean, count, number, percent, span
-from screens.widgets.instances_table import signed_tone
 from screens.widgets.line_table import Column, LineTable
+from screens.widgets.price_bar import signed_tone
 from screens.widgets.tones import Cell, Cells
 
 
@@ -29,7 +29,7 @@ class StatRow(NamedTuple):
 
 def statistics(outcome: BacktestOutcome) -> tuple[tuple[Stat, ...], ...]:
     """The statistics in sections: trades, equity, run, and warnings where there are some."""
-    sections = [_trades(outcome), _equity(outcome), _run(outcome)]
+    sections = [_trades(outcome.statistics), _equity(outcome.statistics), _run(outcome)]
     remarks = [*outcome.errors, *outcome.warnings]
     if remarks:
         lines = [Stat("", Cell(""), clean(remark)) for remark in remarks]
@@ -37,8 +37,13 @@ def statistics(outcome: BacktestOutcome) -> tuple[tuple[Stat, ...], ...]:
     return tuple(sections)
 
 
-def _trades(outcome: BacktestOutcome) -> tuple[Stat, ...]:
-    s, undefined = outcome.statistics, outcome.statistics.undefined
+def session_statistics(s: BacktestStatistics) -> tuple[tuple[Stat, ...], ...]:
+    """The statistics of a live session in sections: trades, equity."""
+    return (_trades(s), _equity(s))
+
+
+def _trades(s: BacktestStatistics) -> tuple[Stat, ...]:
+    undefined = s.undefined
 
     def ratio(label: str, name: str, decimals: int = 2) -> Stat:
         return _ratio(label, getattr(s, name), undefined.get(name, ""), decimals)
@@ -68,8 +73,8 @@ def _trades(outcome: BacktestOutcome) -> tuple[Stat, ...]:
     )
 
 
-def _equity(outcome: BacktestOutcome) -> tuple[Stat, ...]:
-    s, undefined = outcome.statistics, outcome.statistics.undefined
+def _equity(s: BacktestStatistics) -> tuple[Stat, ...]:
+    undefined = s.undefined
 
     def ratio(label: str, name: str, decimals: int = 2) -> Stat:
         return _ratio(label, getattr(s, name), undefined.get(name, ""), decimals)
@@ -137,8 +142,8 @@ def stat_rows(sections: tuple[tuple[Stat, ...], ...], pairs: bool) -> tuple[Stat
 
     Warnings stand below, alone, because they are long.
     """
-    if pairs and len(sections) >= 3:
-        left, right = list(sections[0]), [*sections[1], *sections[2]]
+    if pairs and len(sections) >= 2:
+        left, right = list(sections[0]), [stat for part in sections[1:3] for stat in part]
         height = max(len(left), len(right))
         left += [Stat("")] * (height - len(left))
         padded = [*right, *[None] * (height - len(right))]
@@ -162,14 +167,23 @@ _PAIRS = (
 
 
 class StatisticsTable(LineTable[StatRow]):
-    """The statistics of one outcome, in one or two columns as the width allows."""
+    """The statistics of a run, in one or two columns as the width allows."""
 
-    def __init__(self, outcome: BacktestOutcome, *, id: str | None = None) -> None:
-        super().__init__(_SINGLE, key=lambda row: row.number, id=id)
-        self._sections = statistics(outcome)
+    def __init__(self, outcome: BacktestOutcome | None = None, *, id: str | None = None) -> None:
+        super().__init__(_SINGLE, key=lambda row: row.number, empty="no statistics yet", id=id)
+        self._sections = statistics(outcome) if outcome is not None else ()
+
+    def show(self, sections: tuple[tuple[Stat, ...], ...]) -> None:
+        """List other statistics; lines that look the same are not drawn again."""
+        if sections != self._sections:
+            self._sections = sections
+            self._arrange()
 
     def on_resize(self) -> None:
         """One or two columns."""
+        self._arrange()
+
+    def _arrange(self) -> None:
         pairs = self.scrollable_content_region.width >= 74
         self.set_columns(_PAIRS if pairs else _SINGLE)
         self.set_rows(stat_rows(self._sections, pairs))

@@ -23,6 +23,12 @@ class TitleLine(ToneWidget):
         self._left = left
         self._right = right
 
+    def update(self, left: tuple[Cell, ...], right: tuple[Cell, ...] = ()) -> None:
+        """Say something else; draws only when it differs."""
+        if (left, right) != (self._left, self._right):
+            self._left, self._right = left, right
+            self.refresh()
+
     def render_line(self, y: int) -> Strip:
         """The one line."""
         return two_sided(self._left, self._right, self.size.width, self.style_of)

@@ -6,8 +6,8 @@ from textual.strip import Strip
 
 from console.views import DeckSnapshot, InstanceView
 from screens.text import many, percent
-from screens.widgets.instances_table import signed_tone
 from screens.widgets.panel import Panel
+from screens.widgets.price_bar import signed_tone
 from screens.widgets.tones import Cell, ToneWidget, segments, width_of
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from engine.domain.signals import Closed
 from screens.text import clean, minute, percent, price, rest, words
-from screens.widgets.instances_table import signed_tone
 from screens.widgets.line_table import Column, LineTable
+from screens.widgets.price_bar import signed_tone
 from screens.widgets.tones import Cell, Cells
 
 

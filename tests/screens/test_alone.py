@@ -15,11 +15,17 @@ from screens.alone import AloneApp
 
 FOLDER = Path(str(screens.widgets.__file__)).parent
 SHOWS = {
-    "backtest_tables": "momentum-v2", "candidate_list": "breakout", "choice": "backtest",
-    "equity_chart": "drawdown", "feed_table": "cancelled", "form_field": "BTCUSDT",
-    "header_line": "STALE", "instances_table": "draining", "key_bar": "Quit", "line_table": "even",
-    "pane": "Upper", "statistics_table": "Sortino", "title_line": "sma-cross",
-    "totals_line": "trades", "trades_table": "expired",
+    "backtest_tables": "momentum-v2", "candidate_list": "breakout", "candle_chart": "43,642.60",
+    "choice": "backtest", "curves_chart": "rsi-reversion", "equity_chart": "drawdown",
+    "facts_table": "percent_fee", "feed_table": "cancelled", "filter_bar": "12",
+    "form_field": "BTCUSDT", "header_line": "STALE", "heatmap": "Jan",
+    "instances_table": "draining", "key_bar": "Quit", "ladder": "profit", "life_table": "milestone",
+    "line_table": "even", "log_table": "warning", "metrics_table": "tick",
+    "milestone_tables": "reached", "pane": "Upper", "position_card": "entry", "price_bar": "SL",
+    "ranking_table": "best", "risk_tables": "weekend", "scheduled_table": "SOLUSDT",
+    "signals_table": "take", "sortable_table": "reversion", "statistics_table": "Sortino",
+    "text_view": "Report", "title_line": "sma-cross", "totals_line": "trades",
+    "trades_table": "expired",
 }  # fmt: skip
 
 
@@ -27,7 +33,9 @@ def test_every_widget_has_a_module_that_can_be_run() -> None:
     runnable = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
     assert runnable == set(SHOWS)
     others = {path.stem for path in FOLDER.glob("*.py")} - runnable
-    assert others == {"__init__", "braille", "panel", "tones"}, "these are no widgets"
+    assert others == {"__init__", "axis", "braille", "filtered_table", "panel", "spark", "tones"}, (
+        "these are no widgets"
+    )
 
 
 @pytest.mark.parametrize("module", SHOWS)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.domain.outcome import EquityPoint
 from screens.widgets import braille
 from screens.widgets.equity_chart import chart_lines, drawdowns
-from screens.widgets.instances_table import path_bar
+from screens.widgets.price_bar import path_bar
 from screens.widgets.tones import spans, width_of
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)

@@ -9,6 +9,7 @@ from console.views import ExchangeHealth, InstanceView
 from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.detail import DetailDialog
+from screens.instance import InstanceScreen
 from screens.sample import HEARTBEAT, INSTANCES, NOW, empty_snapshot, feed, snapshot
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.totals_line import TotalsLine
@@ -202,15 +203,14 @@ async def test_what_the_host_refuses_is_told() -> None:
         assert "does not exist any more [b]really[/b]" in toasts(app)
 
 
-async def test_enter_shows_everything_about_a_run_and_about_an_entry() -> None:
+async def test_enter_opens_a_run_and_shows_everything_about_an_entry() -> None:
     async with console() as (app, _, pilot):
         await pilot.press(*"jjjjjj", "enter")
         await pilot.pause()
-        assert isinstance(app.screen, DetailDialog)
-        facts = str(app.screen.query("#facts Static").first().render())
-        assert "KeyError: 'rsi' (momentum_v2.py:41)" in facts and "failed" in facts
+        assert isinstance(app.screen, InstanceScreen) and app.screen.run_id == "live-7"
         await pilot.press("escape", "tab", "j", "enter")
         await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
         facts = str(app.screen.query("#facts Static").first().render())
         assert "signal-60" in facts and "fast over slow" in facts
         await pilot.press("enter")

@@ -1,0 +1,225 @@
+"""Signals, one signal's life, and the log: what is searched, and what holds still meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from console.app import SignaldeckApp
+from console.views import LogLine
+from screens.detail import DetailDialog
+from screens.life import LifeScreen
+from screens.log import LogScreen
+from screens.sample import NOW, empty_snapshot, feed, snapshot
+from screens.searching import SearchScreen
+from screens.signals import SignalsScreen
+from screens.widgets.header_line import HeaderLine
+from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts
+
+
+def searched(app: SignaldeckApp) -> SearchScreen:
+    assert isinstance(app.screen, SearchScreen)
+    return app.screen
+
+
+def rows(app: SignaldeckApp) -> list[str]:
+    return [line for line in lines(searched(app).table)[1:] if line.strip()]
+
+
+def note(app: SignaldeckApp) -> str:
+    return "".join(lines(searched(app).bar._note))
+
+
+async def test_signals_are_searched_as_one_types_and_inverted() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("2")
+        await pilot.pause()
+        assert isinstance(app.screen, SignalsScreen)
+        assert "60 kept of 60" in "".join(lines(searched(app).pane.title)) and not note(app)
+        await pilot.press("slash", *"action:closed pnl")
+        await pilot.press("less_than_sign", "0")
+        await pilot.pause()
+        assert all("closed" in row and "-0." in row for row in rows(app))
+        assert note(app).strip() == "12 of 60 shown"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert searched(app).table.has_focus, "the expression is kept, the keys are in the table"
+        await pilot.press("exclamation_mark")
+        await pilot.pause()
+        assert searched(app).bar.text == "! action:closed pnl<0"
+        assert note(app).strip() == "48 of 60 shown"
+        await pilot.press("slash", "escape")
+        await pilot.pause()
+        assert searched(app).bar.text == "" and len(searched(app).table.rows) == 60
+
+
+async def test_an_expression_that_means_something_else_is_told() -> None:
+    async with console(size=SMALL) as (app, _, pilot):
+        await pilot.press("2", "slash", *"pnl>much")
+        await pilot.pause()
+        assert "pnl> needs a figure, not 'much'" in note(app)
+        await pilot.press("ctrl+u", *"nothing like it")
+        await pilot.pause()
+        assert "0 of 60 shown" in note(app) and "no signal is shown" in "\n".join(rows(app))
+
+
+async def test_one_key_shows_only_this_run_and_back() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("2", "f")
+        await pilot.pause()
+        assert "no line is selected - j selects one" in toasts(app)
+        await pilot.press("slash", *"!error", "enter", "j", "j", "f")
+        await pilot.pause()
+        assert searched(app).bar.text == "symbol:XRPUSDT strategy:rsi-reversion"
+        assert all("XRPUSDT" in row for row in rows(app)) and rows(app)
+        await pilot.press("j", "f")
+        await pilot.pause()
+        assert searched(app).bar.text == "!error"
+
+
+async def test_a_filtered_feed_holds_still_and_counts_only_what_is_shown() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("2", "slash", *"action:opened", "enter", "j", "j")
+        await pilot.pause()
+        before, row = rows(app), searched(app).table.current
+        host.swap(replace(snapshot(), feed=feed(72, 72), feed_total=72), "feed")
+        await pilot.pause()
+        assert rows(app) == before and searched(app).table.current == row
+        title = "".join(lines(searched(app).pane.title))
+        assert "4 new above - g follows" in title and "72 kept of 72" in title
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_a_paused_view_stands_still_and_says_how_much_waits(size: tuple[int, int]) -> None:
+    async with console(size=size) as (app, host, pilot):
+        await pilot.press("2", "space")
+        await pilot.pause()
+        before = rows(app)
+        host.swap(replace(snapshot(), feed=feed(60, 67), feed_total=67), "feed", "header")
+        await pilot.pause()
+        header = "\n".join(lines(app.screen.query_one(HeaderLine)))
+        assert "PAUSED, 7 waiting - space goes on" in header and rows(app) == before
+        await pilot.press("space")
+        await pilot.pause()
+        header = "\n".join(lines(app.screen.query_one(HeaderLine)))
+        assert "PAUSED" not in header and rows(app) != before
+        await pilot.press("slash", "space", "a")
+        await pilot.pause()
+        assert searched(app).bar.text == " a", "while one types, a blank is a blank"
+
+
+async def test_enter_opens_a_signals_life_from_schedule_to_close() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("2", *"jjj", "enter")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, LifeScreen)
+        events = lines(screen.life)
+        assert "scheduled" in events[1] and "closed" in events[2] and "+0.82 %" in events[2]
+        assert "closed  +0.82 %  after 1h 17m" in "".join(lines(screen.title_line))
+        assert "stop loss" in "".join(lines(screen.bar)) and "4h 00m" in "".join(lines(screen.bar))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        await pilot.press("escape", "escape")
+        await pilot.pause()
+        assert isinstance(app.screen, SignalsScreen)
+
+
+async def test_the_life_of_an_open_position_has_its_milestones_and_its_bar() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("2", "slash", *"id:signal-50", "enter", "j", "enter")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, LifeScreen)
+        drawn = "\n".join(lines(screen.life))
+        assert drawn.count("milestone") == 5 and "40 % of the way to the take profit" in drawn
+        assert "10 % of the way to the stop loss" in drawn and "opened" in lines(screen.life)[1]
+        assert "SL 42,778.40" in "".join(lines(screen.bar))
+        assert "●  40 %  43,383.34" in "\n".join(lines(screen.ladder))
+        assert "open  +0.21 %" in "".join(lines(screen.title_line))
+
+
+async def test_an_entry_without_a_signal_is_shown_in_full() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("2", "slash", *"validation", "enter", "j", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        facts = str(app.screen.query("#facts Static").first().render())
+        assert "minute_estimated_time is 0: must be at least 1" in facts
+
+
+async def test_the_log_has_levels_a_search_a_file_and_tracebacks() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("8")
+        await pilot.pause()
+        assert isinstance(app.screen, LogScreen) and len(searched(app).table.rows) == 40
+        title = "".join(lines(searched(app).pane.title))
+        assert "every level" in title and "/signaldeck.log" in title
+        await pilot.press("l", "l")
+        await pilot.pause()
+        assert {row.level for row in searched(app).table.rows} == {"warning", "error"}
+        assert "warning and above" in "".join(lines(searched(app).pane.title))
+        await pilot.press("slash", *"rsi", "enter", "j", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        facts = str(app.screen.query("#facts Static").first().render())
+        assert "Traceback (most recent call last):" in facts and "momentum_v2.py" in facts
+        await pilot.press("escape", "l", "l")
+        await pilot.pause()
+        assert searched(app).table.total == 40
+
+
+BAD = "\x1b[31m[red]均线🚀\u202e\t\x07" + "x" * 10_000
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_bad_text_breaks_no_screen(size: tuple[int, int]) -> None:
+    start = snapshot()
+    entries = tuple(
+        replace(
+            entry, symbol=BAD, strategy_name=BAD, exchange_name=BAD, detail=BAD, note=BAD,
+            action=BAD if entry.number % 2 else entry.action, full=BAD,
+        )
+        for entry in start.feed
+    )  # fmt: skip
+    log = tuple(LogLine(line.number, NOW, BAD, BAD, BAD) for line in start.log)
+    bad = replace(
+        start, feed=entries, log=log, log_file=BAD,
+        instances=tuple(
+            replace(v, symbol=BAD, strategy_name=BAD, exchange_name=BAD, last_error=BAD)
+            for v in start.instances
+        ),
+        milestones=tuple(
+            replace(m, symbol=BAD, strategy_name=BAD, exchange_name=BAD) for m in start.milestones
+        ),
+        profiles=tuple(
+            replace(p, name=BAD + p.name, rules=(BAD,), strategies=(BAD,)) for p in start.profiles
+        ),
+        rejections=tuple(
+            replace(r, profile=BAD, reason=BAD + r.reason, symbol=BAD, strategy_name=BAD)
+            for r in start.rejections
+        ),
+        metrics=tuple(replace(m, name=BAD + m.name, unit=BAD) for m in start.metrics),
+    )  # fmt: skip
+    async with console(bad, size=size) as (app, _, pilot):
+        for key in "1234578":
+            await pilot.press(key, "j", "enter")
+            await pilot.pause()
+            strips = app.screen._compositor.render_strips()
+            assert {strip.cell_length for strip in strips} == {size[0]}
+            assert all("\x1b" not in strip.text and "\t" not in strip.text for strip in strips)
+            while len(app.screen_stack) > 1:
+                await pilot.press("escape")
+                await pilot.pause()
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "7", "8"])
+async def test_every_screen_says_so_when_there_is_nothing(key: str) -> None:
+    async with console(empty_snapshot(), size=SMALL) as (app, _, pilot):
+        await pilot.press(key)
+        await pilot.pause()
+        assert "open" in greyed(app) and "copy" in greyed(app)
+        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert "no " in text or "nothing" in text
