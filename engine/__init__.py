@@ -13,6 +13,7 @@ from engine.api import (
     add_risk,
     add_sizing,
     add_strategy,
+    add_walker,
     format_price,
     format_quantity,
     get_average_price,
@@ -29,11 +30,14 @@ from engine.api import (
     list_risks,
     list_sizings,
     list_strategies,
+    list_walkers,
     listen_backtest_progress,
     listen_done_backtest,
     listen_done_backtest_once,
     listen_done_live,
     listen_done_live_once,
+    listen_done_walker,
+    listen_done_walker_once,
     listen_error,
     listen_exit,
     listen_optimizer_progress,
@@ -51,6 +55,10 @@ from engine.api import (
     listen_signal_live_once,
     listen_signal_once,
     listen_validation,
+    listen_walker,
+    listen_walker_complete,
+    listen_walker_once,
+    listen_walker_progress,
     open_exchange,
     set_columns,
     set_config,
@@ -78,8 +86,10 @@ from engine.domain.errors import (
     SizingError,
     StrategyTimeoutError,
 )
+from engine.domain.events import WalkerComplete, WalkerEvent, WalkerProgress
 from engine.domain.optimizing import OptimizerStrategy
 from engine.domain.outcome import BacktestData, BacktestOutcome, BacktestStatistics
+from engine.domain.portfolios import PortfolioOutcome
 from engine.domain.signals import (
     Action,
     Cancelled,
@@ -95,7 +105,15 @@ from engine.domain.signals import (
     Signal,
     SignalRow,
 )
+from engine.domain.walks import (
+    METRICS,
+    Candidate,
+    WalkedStrategy,
+    WalkerSchema,
+    WalkerStatistics,
+)
 from engine.executions import Backtest, Live
+from engine.group_executions import Portfolio, Walker
 from engine.optimizing import Optimizer, ask_signal, ask_text, dump_signal
 from engine.position_size import PositionSize
 from engine.reporting import Constant, Heat, Partial, Performance, Risk, Schedule
@@ -106,6 +124,7 @@ from engine.services.clock import AcceleratedClock, SimulatedClock, SystemClock
 from engine.topics import emitters
 
 __all__ = [
+    "METRICS",
     "AcceleratedClock",
     "Action",
     "AlreadyRegisteredError",
@@ -115,6 +134,7 @@ __all__ = [
     "BacktestStatistics",
     "CancelReason",
     "Cancelled",
+    "Candidate",
     "Candle",
     "CandleDataError",
     "Candles",
@@ -144,6 +164,8 @@ __all__ = [
     "Partial",
     "Performance",
     "PnL",
+    "Portfolio",
+    "PortfolioOutcome",
     "Position",
     "PositionSize",
     "Risk",
@@ -162,12 +184,20 @@ __all__ = [
     "SizingError",
     "StrategyTimeoutError",
     "SystemClock",
+    "WalkedStrategy",
+    "Walker",
+    "WalkerComplete",
+    "WalkerEvent",
+    "WalkerProgress",
+    "WalkerSchema",
+    "WalkerStatistics",
     "add_exchange",
     "add_frame",
     "add_optimizer",
     "add_risk",
     "add_sizing",
     "add_strategy",
+    "add_walker",
     "ask_signal",
     "ask_text",
     "current_engine",
@@ -189,11 +219,14 @@ __all__ = [
     "list_risks",
     "list_sizings",
     "list_strategies",
+    "list_walkers",
     "listen_backtest_progress",
     "listen_done_backtest",
     "listen_done_backtest_once",
     "listen_done_live",
     "listen_done_live_once",
+    "listen_done_walker",
+    "listen_done_walker_once",
     "listen_error",
     "listen_exit",
     "listen_optimizer_progress",
@@ -211,6 +244,10 @@ __all__ = [
     "listen_signal_live_once",
     "listen_signal_once",
     "listen_validation",
+    "listen_walker",
+    "listen_walker_complete",
+    "listen_walker_once",
+    "listen_walker_progress",
     "open_exchange",
     "set_columns",
     "set_config",

@@ -22,6 +22,7 @@ from engine.domain.schemas import (
 )
 from engine.domain.settings import Settings
 from engine.domain.time import from_ms
+from engine.domain.walks import WalkerSchema
 from engine.exchanges import ExchangeSpec
 from engine.reports.column_sets import default_columns
 from engine.reports.columns import Column, ColumnSets, updated_columns
@@ -133,6 +134,32 @@ def add_optimizer(
         AlreadyRegisteredError: the name is taken.
     """
     return current_engine().optimizers.add(_schema(OptimizerSchema, "optimizer", schema, fields))
+
+
+def add_walker(
+    schema: WalkerSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> WalkerSchema:
+    """Register a walker, which compares strategies.
+
+    Args:
+        schema: a `WalkerSchema` or mapping, instead of keywords.
+        fields: ``walker_name``, ``exchange_name``, ``frame_name``, ``strategies`` (names), and
+            optionally ``metric`` (default ``sharpe_ratio``), ``grid`` (parameter names to lists of
+            values, tried in every combination), ``symbols`` (walked when none is named), ``note``,
+            ``callbacks`` (``on_strategy_start(strategy, symbol)``,
+            ``on_strategy_complete(strategy, symbol, stats, metric_value)``,
+            ``on_strategy_error(strategy, symbol, error)``, ``on_complete(results)``).
+
+    Raises:
+        SchemaError: naming every field that is wrong; the name stays free.
+        AlreadyRegisteredError: the name is taken.
+    """
+    return current_engine().walkers.add(_schema(WalkerSchema, "walker", schema, fields))
+
+
+def list_walkers() -> list[WalkerSchema]:
+    """All walkers in registration order."""
+    return list(current_engine().walkers.list())
 
 
 def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSchema:
@@ -400,6 +427,12 @@ listen_done_backtest = _listener("done_backtest", _DONE)
 listen_done_backtest_once = _once("done_backtest", _DONE)
 listen_done_live = _listener("done_live", _DONE)
 listen_done_live_once = _once("done_live", _DONE)
+listen_done_walker = _listener("done_walker", _DONE)
+listen_done_walker_once = _once("done_walker", _DONE)
+listen_walker = _listener("walker", "every `WalkerEvent`: one more strategy was tested")
+listen_walker_once = _once("walker", "every `WalkerEvent`")
+listen_walker_complete = _listener("walker_complete", "the `WalkerComplete` of every walker")
+listen_walker_progress = _listener("progress_walker", "every `WalkerProgress`")
 listen_backtest_progress = _listener("progress_backtest", "every `BacktestProgress`")
 listen_optimizer_progress = _listener("progress_optimizer", "every `OptimizerProgress`")
 listen_performance = _listener("performance", "every `Performance` measurement")

@@ -36,6 +36,7 @@ from engine.language_models import LanguageModels, optimizer_parts
 from engine.reports.column_sets import default_columns
 from engine.reports.columns import ColumnSets
 from engine.runs.backtest import BacktestExecution
+from engine.runs.group_runs import GroupRuns
 from engine.runs.instance import Instance
 from engine.runs.live_runs import LiveRuns, Recovered
 from engine.runs.optimizer import OptimizerRun
@@ -102,6 +103,7 @@ class Engine:
         self._opened = False
         self._instances: dict[RunKey, Instance] = {}
         self.live_runs = LiveRuns(self, self.store, self._instances)
+        self.group_runs = GroupRuns(self, self._instances)
         self.exchange_specs: dict[str, ExchangeSpec] = {}
         self._tokens: list[Token[Engine | None]] = []
         self._closers: list[Callable[[], Any]] = []

@@ -350,7 +350,9 @@ class OptimizerSchema(Schema):
         return self.optimizer_name
 
 
-SchemaKind: TypeAlias = Literal["strategy", "exchange", "frame", "risk", "sizing", "optimizer"]
+SchemaKind: TypeAlias = Literal[
+    "strategy", "exchange", "frame", "risk", "sizing", "optimizer", "walker"
+]
 M = TypeVar("M", bound=Schema)
 
 

@@ -12,6 +12,7 @@ from engine.reports.partials import PARTIAL_COLUMNS
 from engine.reports.performance import PERFORMANCE_COLUMNS
 from engine.reports.rejections import risk_columns
 from engine.reports.schedule import schedule_columns
+from engine.reports.walker import WALKER_PNL_COLUMNS, WALKER_STRATEGY_COLUMNS
 
 
 def default_columns(show_note: Callable[[], bool]) -> ColumnSets:
@@ -30,5 +31,7 @@ def default_columns(show_note: Callable[[], bool]) -> ColumnSets:
             "risk_columns": risk_columns(show_note),
             "heat_columns": HEAT_COLUMNS,
             "performance_columns": PERFORMANCE_COLUMNS,
+            "walker_strategy_columns": WALKER_STRATEGY_COLUMNS,
+            "walker_pnl_columns": WALKER_PNL_COLUMNS,
         }
     )

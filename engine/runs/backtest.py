@@ -48,6 +48,11 @@ _UNASKED: Final = 1000
 _NAMESPACE: Final = UUID("6f1c7a52-3f0b-4ad1-9d3f-5a1f0f3f7c11")
 
 
+def first_asked(frame_start: int, settings: Settings) -> int:
+    """From which instant on (ms UTC) a backtest asks for bars at its start."""
+    return frame_start - (WARM_UP_MINUTES + settings.avg_price_candles_count) * MINUTE
+
+
 class BacktestExecution:
     """One backtest from start to end.
 
@@ -170,7 +175,7 @@ class BacktestExecution:
 
     async def _load(self) -> BarSeries:
         frame = self.frame
-        since = frame.start - (WARM_UP_MINUTES + self.settings.avg_price_candles_count) * MINUTE
+        since = first_asked(frame.start, self.settings)
         series = await self.market.ensure(self.key.symbol, since, frame.end + MINUTE)
         while series.end <= frame.start and await self._more(series):
             pass  # the frame may begin inside a hole that is short enough to be filled

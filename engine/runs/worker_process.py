@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -82,14 +84,19 @@ class WorkerControl:
 
     Attributes:
         board: integers that the parent can read whatever this process is doing.
+        kept: what the entry function wants to find again when it is called for the next job.
+        endings: called when there are no more jobs.
     """
 
     def __init__(self, connection: Connection[Any, Any], board: Board) -> None:
         self.board = board
+        self.kept: dict[str, Any] = {}
+        self.endings: list[Callable[[], None]] = []
         self._connection = connection
         self._lock = threading.Lock()
         self._followed: Followed | None = None
         self._stopped = False
+        self._jobs: queue.SimpleQueue[tuple[Any, bool] | None] = queue.SimpleQueue()
         threading.Thread(target=self._watch, name="signaldeck-control", daemon=True).start()
 
     def follow(self, run: Followed) -> None:
@@ -97,6 +104,10 @@ class WorkerControl:
         self._followed = run
         if self._stopped:
             run.stop()
+
+    def next_job(self) -> tuple[Any, bool] | None:
+        """Wait for a job, and whether it is the last one; None when there will be no more."""
+        return self._jobs.get()
 
     def finish(self, kind: str, payload: object) -> None:
         """Send the last message; nothing is reported after it."""
@@ -120,12 +131,9 @@ class WorkerControl:
                 _leave()
             if self._connection in ready:
                 try:
-                    self._connection.recv()
+                    self._obey(*self._connection.recv())
                 except (EOFError, OSError):
                     _leave()
-                self._stopped = True
-                if self._followed is not None:
-                    self._followed.stop()
             rounds += 1
             run = self._followed
             if run is None:
@@ -139,6 +147,17 @@ class WorkerControl:
                 self._give_up(run.silence(calling))
             if question.seconds(run.question()) > limit:
                 self._give_up(run.silence(None))
+
+    def _obey(self, command: str, payload: Any) -> None:
+        if command == "job":
+            self._stopped = False  # whatever was said before was said of another job
+            self._jobs.put(payload)
+        elif command == "end":
+            self._jobs.put(None)
+        else:
+            self._stopped = True
+            if self._followed is not None:
+                self._followed.stop()
 
     def _report(self, run: Followed) -> None:
         made = run.progress()
@@ -170,15 +189,12 @@ def _leave() -> None:
     os._exit(1)
 
 
-def work(
-    entry: str, job: Any, connection: Connection[Any, Any], output: str | None, shared: Any
-) -> None:
-    """What a worker process does: call the entry function and send what comes of it.
+def work(entry: str, connection: Connection[Any, Any], output: str | None, shared: Any) -> None:
+    """What a worker process does: call the entry function for each job and send what comes of it.
 
     Args:
-        entry: ``module:function``, called with the job and a `WorkerControl`.
-        job: what the parent submitted.
-        connection: to the parent.
+        entry: ``module:function``, called with a job and a `WorkerControl`.
+        connection: to the parent, which sends jobs.
         output: file that gets what user code prints; None is standard error.
         shared: the board, as raw shared memory.
     """
@@ -194,6 +210,16 @@ def work(
     with suppress(OSError):
         os.nice(_NICE)
     control = WorkerControl(connection, memoryview(shared).cast("B").cast("q"))
+    while (found := control.next_job()) is not None:
+        job, last = found
+        _do(entry, job, control)
+        if last:
+            break
+    for ending in control.endings:
+        ending()
+
+
+def _do(entry: str, job: Any, control: WorkerControl) -> None:
     module, _, name = entry.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)

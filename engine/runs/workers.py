@@ -14,58 +14,16 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import signal
-import threading
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any
 
-from engine.domain import errors
-from engine.domain.errors import EngineError, StrategyTimeoutError, WorkerError
-from engine.runs.silence import Call
-from engine.runs.worker_process import (
-    BOARD_SIZE,
-    GRACE_SECONDS,
-    WorkerControl,
-    WorkerProgress,
-    work,
-)
+from engine.domain.errors import WorkerError
+from engine.runs.worker_parent import CONTEXT, Limited, WorkerProcess
+from engine.runs.worker_process import WorkerControl, WorkerProgress
 
 __all__ = ["Limited", "WorkerControl", "WorkerPool", "WorkerProgress", "WorkerRun"]
-
-_CONTEXT: Final = "forkserver"
-_LOOK_SECONDS: Final = 0.5
-_MISSED_SECONDS: Final = 3.0
-# Beyond limit and grace: a worker at nice 10 on a busy machine may be late with a sign of life.
-
-_EXIT_SECONDS: Final = 5.0
-
-
-@runtime_checkable
-class Limited(Protocol):
-    """A job whose user code may take so long and no longer."""
-
-    @property
-    def limit_seconds(self) -> float:
-        """Seconds one call of user code may take."""
-        ...
-
-    def silence(self, code: int, when: int, call: Call | None = None) -> str:
-        """What to say of user code that did not come back.
-
-        Args:
-            code, when: what is on the worker's board.
-            call: what it is in, as far as somebody could look.
-        """
-        ...
-
-    def place(self, code: int, when: int) -> str:
-        """Where the run was, for the message of a death; arguments as of `silence`."""
-        ...
 
 
 class WorkerPool:
@@ -85,6 +43,8 @@ class WorkerPool:
         self._output = output
         self._room = asyncio.Semaphore(max_workers or os.cpu_count() or 1)
         self._runs: set[WorkerRun] = set()
+        self._processes: set[WorkerProcess] = set()
+        self._idle: dict[str, list[WorkerProcess]] = {}
 
     @staticmethod
     def start_forkserver(preload: str = "engine.jobs") -> None:
@@ -96,7 +56,7 @@ class WorkerPool:
         before = os.environ.get("PYTHONSAFEPATH")
         os.environ["PYTHONSAFEPATH"] = "1"
         try:
-            multiprocessing.get_context(_CONTEXT).set_forkserver_preload([preload])
+            multiprocessing.get_context(CONTEXT).set_forkserver_preload([preload])
             resource_tracker.ensure_running()
             forkserver.ensure_running()
         finally:
@@ -105,60 +65,96 @@ class WorkerPool:
             else:
                 os.environ["PYTHONSAFEPATH"] = before
 
-    def submit(self, job: Any, on_progress: Callable[[WorkerProgress], None]) -> WorkerRun:
+    def submit(
+        self, job: Any, on_progress: Callable[[WorkerProgress], None], keep: str = ""
+    ) -> WorkerRun:
         """Queue a run; ``on_progress`` is called on the running loop.
 
         Args:
             job: what the entry function gets; it must be picklable. One that is `Limited` is
                 killed when its user code does not come back.
             on_progress: told how far the run is, ten times a second.
+            keep: runs of the same name use each other's processes, one after the other, until
+                `release`; "" gives the run a process of its own.
         """
-        run = WorkerRun(self._entry, job, on_progress, self._room, self._output)
+        run = WorkerRun(self, job, on_progress, keep)
         self._runs.add(run)
         run.task.add_done_callback(lambda _: self._runs.discard(run))
         return run
+
+    def release(self, keep: str) -> None:
+        """End the processes that were kept under a name and are not in use."""
+        for process in self._idle.pop(keep, ()):
+            process.end()
 
     async def close(self) -> None:
         """Kill what still runs and wait for it."""
         for run in tuple(self._runs):
             run.kill()
         await asyncio.gather(*(run.task for run in tuple(self._runs)), return_exceptions=True)
+        for keep in tuple(self._idle):
+            self.release(keep)
+        for process in tuple(self._processes):
+            await process.ended()
+
+    @asynccontextmanager
+    async def process(self, keep: str) -> AsyncGenerator[WorkerProcess]:
+        """A process for one job, as soon as there is room."""
+        async with self._room:
+            process = self._kept(keep)
+            if process is None:
+                process = WorkerProcess(self._entry, self._output)
+                self._processes.add(process)
+                process.when_ended(lambda: self._processes.discard(process))
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+            if keep and process.usable:
+                self._idle.setdefault(keep, []).append(process)
+            else:
+                process.end()
+
+    def _kept(self, keep: str) -> WorkerProcess | None:
+        idle = self._idle.get(keep, [])
+        while idle:
+            process = idle.pop()
+            if process.usable:
+                return process
+        return None
 
 
 class WorkerRun:
-    """One run in a process of its own.
+    """One run in a worker process.
 
     Attributes:
-        started: whether its process exists; before that it waits for room.
+        started: whether it has its process; before that it waits for room.
         task: ends with what the entry function returned.
     """
 
     def __init__(
         self,
-        entry: str,
+        pool: WorkerPool,
         job: Any,
         on_progress: Callable[[WorkerProgress], None],
-        room: asyncio.Semaphore,
-        output: str | None,
+        keep: str = "",
     ) -> None:
         self.started = False
-        self._entry = entry
+        self._pool = pool
         self._job = job
         self._on_progress = on_progress
-        self._room = room
-        self._output = output
+        self._keep = keep
         self._stopped = False
         self._killed = False
-        self._connection: Any = None
-        self._process: ForkServerProcess | None = None
+        self._process: WorkerProcess | None = None
         self.task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
         """Ask for a graceful end: the outcome so far is still delivered."""
         self._stopped = True
-        if self._connection is not None:
-            with suppress(OSError):
-                self._connection.send("stop")
+        if self._process is not None:
+            self._process.stop()
         elif not self.started:
             self.task.cancel()
 
@@ -166,7 +162,7 @@ class WorkerRun:
         """End the process at once; there will be no outcome."""
         self._killed = True
         if self._process is not None:
-            _end(self._process)
+            self._process.kill()
         elif not self.started:
             self.task.cancel()
 
@@ -185,128 +181,16 @@ class WorkerRun:
             raise
 
     async def _run(self) -> Any:
-        async with self._room:
+        async with self._pool.process(self._keep) as process:
             self.started = True
-            loop = asyncio.get_running_loop()
-            done: asyncio.Future[Any] = loop.create_future()
-            context = multiprocessing.get_context(_CONTEXT)
-            ours, theirs = context.Pipe()
-            self._connection = ours
-            board: Any = context.RawArray("q", BOARD_SIZE)
-            arguments = (self._entry, self._job, theirs, self._output, board)
-            process = context.Process(target=work, args=arguments, daemon=True)
-            process.start()
+            done = process.begin(self._job, self._on_progress, last=not self._keep)
             self._process = process
-            theirs.close()
             if self._killed:
-                _end(process)
+                process.kill()
             if self._stopped:
-                self.stop()
-            reader = threading.Thread(
-                target=self._read,
-                args=(ours, process, board, loop, done),
-                name="signaldeck-worker",
-                daemon=True,
-            )
-            reader.start()
-            try:
-                return await done
-            finally:
-                self._connection = self._process = None
-                if not done.done():
-                    _end(process)
-
-    def _read(
-        self,
-        connection: Any,
-        process: ForkServerProcess,
-        board: Any,
-        loop: asyncio.AbstractEventLoop,
-        done: asyncio.Future[Any],
-    ) -> None:
-        """In a thread of its own, because an outcome can be large and a pipe slow."""
-
-        def settle(outcome: Any, error: EngineError | None) -> None:
-            if done.done():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(outcome)
-
-        outcome, error = self._listen(connection, process, board, loop)
-        process.join(_EXIT_SECONDS)
-        _end(process)
-        connection.close()
-        with suppress(RuntimeError):  # the loop may be closed by now
-            loop.call_soon_threadsafe(settle, outcome, error)
-
-    def _listen(
-        self, connection: Any, process: ForkServerProcess, board: Any, loop: Any
-    ) -> tuple[Any, EngineError | None]:
-        """Hand on progress until there is an outcome, or until it is clear that none will come."""
-        job = self._job if isinstance(self._job, Limited) else None
-        heard = time.monotonic()
-        while True:
-            # Whatever the process has forked may keep the connection open, so its end is watched.
-            ready = wait([connection, process.sentinel], _LOOK_SECONDS)
-            if connection in ready:
-                try:
-                    kind, payload = connection.recv()
-                except (EOFError, OSError):
-                    return None, self._death(process, board)
-                except Exception as broken:
-                    return None, WorkerError(f"the worker's answer cannot be read: {broken!r}")
-                heard = time.monotonic()
-                if kind == "outcome":
-                    return payload, None
-                if kind == "error":
-                    return None, _rebuilt(*payload)
-                if kind == "progress":
-                    with suppress(RuntimeError):
-                        loop.call_soon_threadsafe(self._on_progress, payload)
-            elif ready:
-                return None, self._death(process, board)
-            elif job is not None:
-                silent = time.monotonic() - heard
-                if silent > job.limit_seconds + GRACE_SECONDS + _MISSED_SECONDS:
-                    _end(process)
-                    return None, StrategyTimeoutError(job.silence(*board))
-
-    def _death(self, process: ForkServerProcess, board: Any) -> WorkerError:
-        process.join(_EXIT_SECONDS)
-        exitcode = process.exitcode
-        if self._killed:
-            return WorkerError("the run was killed")
-        where = f", {self._job.place(*board)}" if isinstance(self._job, Limited) else ""
-        if exitcode is not None and exitcode < 0:
-            with suppress(ValueError):
-                name = signal.Signals(-exitcode).name
-                return WorkerError(
-                    f"the worker process died ({name}){where}: its run is lost, other runs go on. "
-                    "Out of memory, or killed from outside?"
-                )
-        return WorkerError(
-            f"the worker process ended without a result (exit code {exitcode}){where}"
-        )
-
-
-def _end(process: ForkServerProcess) -> None:
-    """Kill a worker, if it is there still, and whatever user code has forked from it.
-
-    Not long after its end: its number may be somebody else's by then.
-    """
-    if process.pid is None:
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(ProcessLookupError):  # it may not have got as far as a group of its own
-        process.kill()
-
-
-def _rebuilt(name: str, message: str) -> EngineError:
-    """The error a worker reported; classes that need more than a message become `WorkerError`."""
-    kind = getattr(errors, name, WorkerError)
-    if not issubclass(kind, EngineError) or kind.__init__ is not EngineError.__init__:
-        kind = WorkerError
-    return kind(message)
+                process.stop()
+            outcome = await done
+            self._process = None
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value

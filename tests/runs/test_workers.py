@@ -201,6 +201,45 @@ async def test_silence_is_ended_and_named_and_work_without_questions_is_not_sile
         assert await made.submit(None, ignore).result() == "patient"  # type: ignore[comparison-overlap]
 
 
+async def test_runs_of_one_name_use_the_same_process_until_it_is_released() -> None:
+    async with pool("answers") as made:
+        first: Any = await made.submit(1, ignore, keep="walk").result()
+        second: Any = await made.submit(2, ignore, keep="walk").result()
+        other: Any = await made.submit(3, ignore, keep="other").result()
+        assert [first["job"], second["job"], other["job"]] == [1, 2, 3]
+        assert first["pid"] == second["pid"] != other["pid"]
+        made.release("walk")
+        assert ended(first["pid"])
+        again: Any = await made.submit(4, ignore, keep="walk").result()
+        assert again["pid"] != first["pid"]
+    assert ended(again["pid"]) and ended(other["pid"])
+
+
+async def test_a_kept_process_that_failed_is_used_again_and_one_that_died_is_not() -> None:
+    async with pool("odd_jobs") as made:
+        first: Any = await made.submit("pid", ignore, keep="x").result()
+        with pytest.raises(WorkerError, match="ValueError: boom"):
+            await made.submit("boom", ignore, keep="x").result()
+        assert await made.submit("pid", ignore, keep="x").result() == first
+        with pytest.raises(WorkerError, match="SIGKILL"):
+            await made.submit("killed", ignore, keep="x").result()
+        second: Any = await made.submit("pid", ignore, keep="x").result()
+        assert second != first
+
+
+async def test_a_stop_of_one_job_is_not_heard_by_the_next() -> None:
+    async with pool("reports_until_stopped") as made:
+        run, pid = await started(lambda note: made.submit(1, note, keep="x"))
+        run.stop()
+        run.stop()
+        assert await run.result() == "stopped 1"  # type: ignore[comparison-overlap]
+        run.stop()
+        second, same = await started(lambda note: made.submit(2, note, keep="x"))
+        assert same == pid and not second.task.done()
+        second.stop()
+        assert await second.result() == "stopped 2"  # type: ignore[comparison-overlap]
+
+
 async def test_closing_the_pool_kills_what_runs_and_drops_what_waits() -> None:
     async with pool("reports_until_stopped", most=1) as made:
         run, pid = await started(lambda note: made.submit(1, note))

@@ -86,6 +86,14 @@ def fails(job: str, control: WorkerControl) -> Any:
             raise ValueError(job)
 
 
+def odd_jobs(job: str, control: WorkerControl) -> Any:
+    if job == "boom":
+        raise ValueError(job)
+    if job == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
 def mute(job: Any, control: WorkerControl) -> Any:
     control.follow(Fake(limit=-0.9, question="noon"))
     threading.Event().wait()
