@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from console.list_command import run_list
 from console.optimize_command import OptimizeOptions, run_optimize
 from console.outcomes import UsageProblem
 from console.settings import load_project
@@ -202,8 +202,10 @@ def test_failures_are_clear_and_write_nothing(
     assert "Traceback" not in done.stderr and not (work / "generated").exists()
 
 
-def test_optimizers_are_listed(optimize: Optimize, run: Run, work: Path) -> None:
-    found = json.loads(run("list", "optimizers", "--json").stdout.partition("\n")[2])
-    assert [item["name"] for item in found["optimizers"]] == ["daily", "reckless"]
-    assert found["optimizers"][0]["note"] == 'A "quoted" note'
-    assert os.fspath(work / "strategies" / "optimizers.py") == found["optimizers"][0]["file"]
+def test_optimizers_are_listed(inline: Optimize, work: Path, capsys: Any) -> None:
+    assert run_list(load_project(), "optimizers", as_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [line.split() for line in lines if line.startswith("  ")]
+    assert [words[0] for words in found] == ["daily", "reckless"]
+    assert 'A "quoted" note' in " ".join(found[0])
+    assert found[0][-1] == f"({work / 'strategies' / 'optimizers.py'})"
