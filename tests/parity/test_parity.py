@@ -6,89 +6,61 @@ are compared to the bit. Only what ends a backtest (``end_of_data``) exists in i
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from engine import Backtest, Engine, SimulatedClock
-from engine.core.frames import Frame
-from engine.domain.signals import Mode
-from tests.golden.cases import SYMBOL, case_ids, case_of, registered
-from tests.golden.test_golden import cancelled_fields, trade_fields
+from engine import Engine, SimulatedClock
+from tests.parity.replay_bed import (
+    Replay,
+    Transition,
+    by_topic,
+    equip,
+    expected_of,
+    listening,
+    script_of,
+    share,
+    started,
+    transition_of,
+)
 
-Transitions = list[tuple[str, dict[str, Any]]]
-
-
-def transition_fields(result: Any) -> tuple[str, dict[str, Any]]:
-    if result.action == "closed":
-        return "closed", trade_fields(result)
-    if result.action == "cancelled":
-        return "cancelled", cancelled_fields(result)
-    row = result.signal
-    return str(result.action), {
-        "when": result.when,
-        "price": result.current_price,
-        "price_open": row.price_open,
-        "scheduled_at": row.scheduled_at,
-        "pending_at": row.pending_at,
-    }
+GROUPS = 8
 
 
-def of_backtests_alone(transition: tuple[str, dict[str, Any]]) -> bool:
-    fields = transition[1]
-    return "end_of_data" in (fields.get("close_reason"), fields.get("cancel_reason"))
+async def replayed(
+    chosen: Sequence[Replay], expected: dict[str, list[Transition]]
+) -> dict[str, list[Transition]]:
+    """What live runs of all of them do, by name."""
+    made: dict[str, list[Transition]] = {one.name: [] for one in chosen}
+    clock = SimulatedClock(min(one.frame.start for one in chosen))
 
+    async def live(one: Replay) -> None:
+        await clock.sleep_until(one.frame.start)
+        equip(engine, one, script_of(one))
+        engine.live_runs.instants = one.is_instant
+        instance = started(engine, one)
+        await clock.sleep_until(one.end(expected[one.name]) + 30_000)
+        execution: Any = instance.execution
+        # A backtest decides no more after its frame and settles what is left.
+        assert execution.missed_decisions == 0
+        await instance.cancel()
 
-async def backtested(case: dict[str, Any], trigger: str) -> Transitions:
-    async with Engine() as engine:
-        made: Transitions = []
-        engine.bus.subscribe(
-            "signal", lambda r: made.append(transition_fields(r)), transitions_only=True
-        )
-        with registered(case, engine, trigger):
-            async for _ in Backtest.run(
-                SYMBOL, strategy_name="scripted", exchange_name="golden", frame_name="case"
-            ):
-                pass
-        await engine.bus.flush()
-    return [item for item in made if not of_backtests_alone(item)]
-
-
-async def replayed(case: dict[str, Any], trigger: str) -> Transitions:
-    frame_fields = case["frame"]
-    frame = Frame.of(frame_fields["start_date"], frame_fields["end_date"], frame_fields["interval"])
-    end = case["candles"][-1][0] + 60_000
-    clock = SimulatedClock(frame.start)
     async with Engine(clock=clock) as engine:
-        made: Transitions = []
-
-        def instants(when: int) -> bool:
-            return (
-                frame.start <= when <= frame.end
-                and (when - frame.start) % frame.step == 0
-                and when < end
-            )
-
-        engine.bus.subscribe(
-            "signal", lambda r: made.append(transition_fields(r)), transitions_only=True,
-            maxsize=1_000_000,
-        )  # fmt: skip
-        with registered(case, engine, trigger):
-            engine.live_runs.instants = instants
-            instance = engine.live(SYMBOL, strategy_name="scripted", exchange_name="golden")
-            instance.start()
-            await clock.sleep_until(end + 90_000)
-            execution: Any = instance.execution
-            # A backtest decides no more after its frame and settles what is left.
-            assert execution.missed_decisions == 0
+        listening(engine, lambda r: made[r.strategy_name].append(transition_of(r)))
+        await asyncio.gather(*map(live, chosen))
         await engine.bus.flush()
-        assert instance.key.mode is Mode.LIVE
     return made
 
 
-@pytest.mark.parametrize("trigger", ["vwap", "touch"])
-@pytest.mark.parametrize("case_id", case_ids())
-async def test_live_replay_gives_the_same_transitions(case_id: str, trigger: str) -> None:
-    case = case_of(case_id)
-    expected = await backtested(case, trigger)
-    assert await replayed(case, trigger) == expected
+@pytest.mark.parametrize("group", range(GROUPS))
+async def test_live_replays_give_the_same_transitions(group: int) -> None:
+    chosen = share(group, GROUPS)
+    expected = await expected_of(chosen)
+    found = await replayed(chosen, expected)
+    names = [one.name for one in chosen]
+    wrong = [name for name in names if by_topic(found[name]) != by_topic(expected[name])]
+    assert not wrong, f"{len(wrong)} differ: {', '.join(wrong)}"
+    kinds = {kind for transitions in found.values() for kind, _ in transitions}
+    assert kinds >= {"scheduled", "opened", "closed", "cancelled", "partial profit"}
