@@ -233,9 +233,9 @@ class Session:
         self.journal.note_error(str(event))
         if self.notes is not None:
             self.notes.add(event.when or 0, event.stage, str(event))
-        _log.info("%s: %s failed: %s", self.key, event.stage, event)
-        if publish:
-            with nullcontext() if event.when is None else execution(self._context(event.when)):
+        with nullcontext() if event.when is None else execution(self._context(event.when)):
+            _log.info("%s: %s failed: %s", self.key, event.stage, event)
+            if publish:
                 self._bus.publish("error", event)
 
     def report_user(self, raised: BaseException, stage: str, when: int) -> None:
