@@ -9,7 +9,9 @@ place of a module of ours.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +115,9 @@ def equip(engine: Engine, project: Project) -> Workshop:
     Broken files are listed, never raised. Exchanges of kind ``files`` are not opened here, because
     opening one reads all of its data; a run opens the one it needs.
     """
-    files = tuple(_load(engine, path) for path in strategy_paths(Path(project.strategies)))
+    # What a file prints while it is loaded is narration: stdout is for the command's own data.
+    with redirect_stdout(sys.stderr):
+        files = tuple(_load(engine, path) for path in strategy_paths(Path(project.strategies)))
     taken = set(engine.exchanges.names())
     configured = tuple(
         ExchangeSpec(name, section.kind, section.options)

@@ -132,3 +132,11 @@ def test_the_reader_may_leave_early(work: Path, run: Run) -> None:
     done = run("-c", script, program=("bash",))
     assert done.stdout.strip() in ("0", "1"), "0 when it had written all before the reader left"
     assert done.stderr == ""
+
+
+def test_what_a_strategy_file_prints_does_not_spoil_the_data(run: Run, work: Path) -> None:
+    folder = work / "strategies"
+    folder.mkdir()
+    (folder / "chatty.py").write_text("print('hello from the file')\n", encoding="utf-8")
+    done = run("list", "--json")
+    assert json.loads(done.stdout) and "hello from the file" in done.stderr
