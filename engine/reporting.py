@@ -38,10 +38,9 @@ from engine.reports.schedule import (
     schedule_report,
     schedule_statistics,
 )
-from engine.runs.backtest import BacktestExecution
-from engine.runs.instance import Instance
 from engine.runs.milestones import milestones_of
 from engine.runs.outcome import backtest_figures
+from engine.runs.reported import MODES, ReportedRun, reported_runs
 from engine.runtime import current_engine
 from engine.services.journal import PartialTally, RunJournal
 
@@ -51,43 +50,45 @@ Columns = Sequence[Column[Row] | Mapping[str, Any]]
 """Columns for one report: `Column` objects, or mappings with their four fields."""
 
 
-def _summary(instances: Sequence[Instance]) -> builtins.list[dict[str, str]]:
+def _summary() -> builtins.list[dict[str, str]]:
+    engine = current_engine()
     return [
         {
-            "id": item.id,
-            "symbol": item.key.symbol,
-            "strategy_name": item.key.strategy_name,
-            "status": item.status,
+            "id": run.instance.id,
+            "symbol": run.key.symbol,
+            "strategy_name": run.key.strategy_name,
+            "status": run.instance.status,
         }
-        for item in instances
+        for run in reported_runs(engine.instances(), engine.recorder)
     ]
 
 
 def _matching(
     strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
-) -> builtins.list[Instance]:
+) -> builtins.list[ReportedRun]:
     """All runs of a strategy that match what else is named.
 
     Raises:
         NotRegisteredError: there is no such strategy, neither registered nor running.
     """
     engine = current_engine()
-    of_strategy = [i for i in engine.instances() if i.key.strategy_name == strategy_name]
+    if mode is not None and mode not in MODES:
+        raise EngineError(f"mode is {mode!r}: must be one of {', '.join(MODES)}")
+    runs = reported_runs(engine.instances(), engine.recorder)
+    of_strategy = [run for run in runs if run.key.strategy_name == strategy_name]
     if not of_strategy:
         engine.strategy(strategy_name, "report")
-    if mode is not None and mode not in tuple(Mode):
-        raise EngineError(f"mode is {mode!r}: must be one of {', '.join(Mode)}")
     return [
-        item
-        for item in of_strategy
-        if exchange_name in (None, item.key.exchange_name)
-        and frame_name in (None, item.key.frame_name)
-        and mode in (None, item.key.mode)
+        run
+        for run in of_strategy
+        if exchange_name in (None, run.key.exchange_name)
+        and frame_name in (None, run.key.frame_name)
+        and mode in (None, run.mode)
     ]
 
 
-def _several(instances: Sequence[Instance]) -> EngineError:
-    keys = "; ".join(str(item.key) for item in instances)
+def _several(runs: Sequence[ReportedRun]) -> EngineError:
+    keys = "; ".join(map(str, runs))
     return EngineError(f"several runs match, name mode, exchange_name and frame_name: {keys}")
 
 
@@ -120,14 +121,14 @@ class _RunReport(Generic[Data, Row]):
             symbol: the run's symbol.
             strategy_name: the run's strategy.
             exchange_name, frame_name, mode: needed where several runs match; ``mode`` is
-                ``backtest`` or ``live``.
+                ``backtest``, ``live``, or ``portfolio`` for the member of one.
 
         Raises:
             NotRegisteredError: there is no such strategy.
             EngineError: several runs match; they are listed.
         """
-        instance = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
-        return cls._data(strategy_name, instance)
+        run = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
+        return cls._data(strategy_name, run)
 
     @classmethod
     async def get_report(
@@ -146,8 +147,8 @@ class _RunReport(Generic[Data, Row]):
             NotRegisteredError: there is no such strategy.
             EngineError: several runs match, or a column's function failed.
         """
-        instance = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
-        return await cls._report(symbol, strategy_name, instance, columns)
+        run = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
+        return await cls._report(symbol, strategy_name, run, columns)
 
     @classmethod
     async def dump(
@@ -175,11 +176,11 @@ class _RunReport(Generic[Data, Row]):
             NotRegisteredError: there is no such strategy.
             EngineError: several runs match, or the file could not be written.
         """
-        instance = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
-        text = await cls._report(symbol, strategy_name, instance, columns)
-        key = instance.key if instance is not None else None
+        run = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
+        text = await cls._report(symbol, strategy_name, run, columns)
+        key = run.key if run is not None else None
         target = report_path(
-            path, mode=str(key.mode) if key else "", name=strategy_name, symbol=symbol,
+            path, mode=str(run.mode) if run else "", name=strategy_name, symbol=symbol,
             exchange=key.exchange_name if key else "", frame=key.frame_name if key else "",
             folder=cls._folder, file=cls._file,
         )  # fmt: skip
@@ -188,7 +189,7 @@ class _RunReport(Generic[Data, Row]):
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
         """``id, symbol, strategy_name, status`` of every run."""
-        return _summary(current_engine().instances())
+        return _summary()
 
     @classmethod
     def _find(
@@ -198,7 +199,7 @@ class _RunReport(Generic[Data, Row]):
         exchange_name: str | None,
         frame_name: str | None,
         mode: str | None,
-    ) -> Instance | None:
+    ) -> ReportedRun | None:
         found = _matching(strategy_name, exchange_name, frame_name, mode)
         found = [item for item in found if item.key.symbol == symbol]
         if len(found) > 1:
@@ -210,16 +211,16 @@ class _RunReport(Generic[Data, Row]):
         cls,
         symbol: str,
         strategy_name: str,
-        instance: Instance | None,
+        run: ReportedRun | None,
         columns: Columns[Row] | None,
     ) -> str:
-        data = cls._data(strategy_name, instance)
+        data = cls._data(strategy_name, run)
         chosen = _chosen_columns(cls._collection, columns)
         ready = await resolved(chosen, cls._rows(data))
         return cls._text(symbol, strategy_name, data, ready)
 
     @classmethod
-    def _data(cls, strategy_name: str, instance: Instance | None) -> Data:
+    def _data(cls, strategy_name: str, run: ReportedRun | None) -> Data:
         raise NotImplementedError
 
     @classmethod
@@ -233,9 +234,9 @@ class _RunReport(Generic[Data, Row]):
         raise NotImplementedError
 
 
-def _journal(instance: Instance | None) -> RunJournal:
+def _journal(run: ReportedRun | None) -> RunJournal:
     """What a run left; an empty journal stands for one that never started."""
-    found = current_engine().recorder.of(instance.key) if instance is not None else None
+    found = run.journal if run is not None else None
     return found or RunJournal(RunKey(Mode.BACKTEST, "", "", ""))
 
 
@@ -246,8 +247,8 @@ class Schedule(_RunReport[ScheduleStatistics, ScheduleEvent]):
     _folder = "schedule"
 
     @classmethod
-    def _data(cls, strategy_name: str, instance: Instance | None) -> ScheduleStatistics:
-        tally = _journal(instance).schedule
+    def _data(cls, strategy_name: str, run: ReportedRun | None) -> ScheduleStatistics:
+        tally = _journal(run).schedule
         return schedule_statistics(
             tuple(reversed(tally.events)), scheduled=tally.scheduled, opened=tally.opened,
             cancelled=tally.cancelled, minutes_to_open=tally.minutes_to_open,
@@ -277,12 +278,11 @@ class Partial(_RunReport[PartialStatistics, PartialEvent]):
     _file = "{symbol}_{name}.md"
 
     @classmethod
-    def _data(cls, strategy_name: str, instance: Instance | None) -> PartialStatistics:
-        execution = instance.execution if instance is not None else None
-        if isinstance(execution, BacktestExecution):
-            tally = PartialTally(milestones_of(execution))
+    def _data(cls, strategy_name: str, run: ReportedRun | None) -> PartialStatistics:
+        if run is not None and run.backtest is not None:
+            tally = PartialTally(milestones_of(run.backtest))
         else:
-            tally = _journal(instance).milestones
+            tally = _journal(run).milestones
         newest = tuple(reversed(tally.events))
         return partial_statistics(newest, profit=tally.profit, loss=tally.loss)
 
@@ -309,8 +309,8 @@ class Risk(_RunReport[RiskStatistics, RiskRejection]):
     _file = "{symbol}_{name}.md"
 
     @classmethod
-    def _data(cls, strategy_name: str, instance: Instance | None) -> RiskStatistics:
-        tally = _journal(instance).refusals
+    def _data(cls, strategy_name: str, run: ReportedRun | None) -> RiskStatistics:
+        tally = _journal(run).refusals
         newest = tuple(reversed(tally.events))
         return RiskStatistics(newest, tally.total, dict(tally.by_symbol), dict(tally.by_strategy))
 
@@ -336,8 +336,8 @@ class Performance(_RunReport[PerformanceStatistics, MetricStatistics]):
     _folder = "performance"
 
     @classmethod
-    def _data(cls, strategy_name: str, instance: Instance | None) -> PerformanceStatistics:
-        timings = _journal(instance).timings
+    def _data(cls, strategy_name: str, run: ReportedRun | None) -> PerformanceStatistics:
+        timings = _journal(run).timings
         return performance_statistics(strategy_name, timings.by_type, timings.newest)
 
     @classmethod
@@ -371,7 +371,7 @@ class Heat:
         Args:
             strategy_name: the strategy.
             exchange_name, frame_name, mode: needed where several runs of one symbol match, or
-                where there are backtests and live runs; ``mode`` is ``backtest`` or ``live``.
+                where there are runs of several modes: ``backtest``, ``live``, ``portfolio``.
 
         Raises:
             NotRegisteredError: there is no such strategy.
@@ -417,9 +417,9 @@ class Heat:
         """
         members = _members(strategy_name, exchange_name, frame_name, mode)
         text = await _heat_text(strategy_name, members, columns)
-        keys = [item.key for item in members]
+        keys = [run.key for run in members]
         target = report_path(
-            path, mode=_joined(str(key.mode) for key in keys), name=strategy_name,
+            path, mode=_joined(str(run.mode) for run in members), name=strategy_name,
             symbol=_joined(key.symbol for key in keys),
             exchange=_joined(key.exchange_name for key in keys),
             frame=_joined(key.frame_name for key in keys), folder="heatmap",
@@ -429,7 +429,7 @@ class Heat:
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
         """``id, symbol, strategy_name, status`` of every run."""
-        return _summary(current_engine().instances())
+        return _summary()
 
 
 class Constant:
@@ -444,34 +444,30 @@ class Constant:
 
 def _members(
     strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
-) -> builtins.list[Instance]:
-    recorder = current_engine().recorder
-    found = [
-        item
-        for item in _matching(strategy_name, exchange_name, frame_name, mode)
-        if recorder.of(item.key) is not None
-    ]
-    symbols = {item.key.symbol for item in found}
-    if len(symbols) < len(found) or len({item.key.mode for item in found}) > 1:
+) -> builtins.list[ReportedRun]:
+    runs = _matching(strategy_name, exchange_name, frame_name, mode)
+    found = [run for run in runs if run.journal is not None]
+    symbols = {run.key.symbol for run in found}
+    if len(symbols) < len(found) or len({run.mode for run in found}) > 1:
         raise _several(found)
     return found
 
 
-async def _heat(members: Sequence[Instance]) -> HeatStatistics:
+async def _heat(members: Sequence[ReportedRun]) -> HeatStatistics:
     engine = current_engine()
     found: list[HeatMember] = []
-    for item in members:
-        if isinstance(item.execution, BacktestExecution):
-            statistics, equity = backtest_figures(item.execution)
+    for run in members:
+        if run.backtest is not None:
+            statistics, equity = backtest_figures(run.backtest)
         else:
-            statistics, equity = await engine.live_runs.figures(item.key)
-        trades = _journal(item).all_trades()
-        found.append(HeatMember(item.key.symbol, trades, statistics, equity))
+            statistics, equity = await engine.live_runs.figures(run.key)
+        trades = _journal(run).all_trades()
+        found.append(HeatMember(run.key.symbol, trades, statistics, equity))
     return heat_statistics(found)
 
 
 async def _heat_text(
-    strategy_name: str, members: Sequence[Instance], columns: Columns[HeatRow] | None
+    strategy_name: str, members: Sequence[ReportedRun], columns: Columns[HeatRow] | None
 ) -> str:
     data = await _heat(members)
     ready = await resolved(_chosen_columns("heat_columns", columns), data.rows)
