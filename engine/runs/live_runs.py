@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal, Protocol
 
 from engine.core.candles import Source
@@ -36,7 +37,6 @@ from engine.services.loader import LoadedFile
 from engine.services.market import MARKET_SETTINGS, Market
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
-
 
 WATCHED: Final = "what is held is watched to its end"
 """What a graceful stop means for whoever holds something."""
@@ -357,7 +357,7 @@ class LiveRuns:
         else:
             self._home.bus.publish_result("signal_live", event)
             self._home.bus.publish_result("signal", event)
-        self._store.delivered([entry.number])
+        self._home.bus.after_handled(partial(self._store.delivered, [entry.number]))
 
     def _live_execution(
         self,

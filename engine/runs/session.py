@@ -423,8 +423,8 @@ class Session:
             raise
 
     def _delivered(self, numbers: tuple[int, ...]) -> None:
-        if self._store is not None and numbers:
-            self._store.delivered(numbers)
+        if numbers and (store := self._store) is not None:
+            self._bus.after_handled(lambda: store.delivered(numbers))
 
     def _opening(self, position: OpenPosition, result: Opened) -> list[Change]:
         return [

@@ -32,6 +32,9 @@ TOPICS: Final = (
 
 DEFAULT_QUEUE: Final = 10_000
 _SIGNALS: Final = ("signal", "signal_live", "signal_backtest")
+_DELIVERED: Final = (*_SIGNALS, "partial_profit", "partial_loss", "risk")
+"""Topics whose events have to reach their listeners, after a restart if need be."""
+
 _PACED: Final = (*_SIGNALS, "performance", "partial_profit", "partial_loss")
 _YIELD_SECONDS: Final = 0.020
 _CLOSE_SECONDS: Final = 2.0
@@ -195,6 +198,8 @@ class Bus:
         self._topics: dict[str, tuple[Subscription, ...]] = {topic: () for topic in TOPICS}
         self._ticks: set[str] = set()
         self._busy: set[Subscription] = set()
+        self._afterwards: list[Callable[[], object]] = []
+        self._handing_on: asyncio.Task[None] | None = None
 
     def subscribe(
         self,
@@ -280,6 +285,32 @@ class Bus:
             if item.topic in topics and item.is_behind and item.backlog >= backlog:
                 await item.caught_up()
 
+    def after_handled(self, done: Callable[[], object]) -> None:
+        """Call ``done`` when every transition published so far has been handled by its listeners.
+
+        At once if it has. A listener that never returns holds it back for ever, and so does the
+        end of the bus when a listener was too slow for it.
+        """
+        if not self._unhandled():
+            done()
+            return
+        self._afterwards.append(done)
+        if self._handing_on is None or self._handing_on.done():
+            self._handing_on = asyncio.get_running_loop().create_task(
+                self._hand_on(), context=outside_listeners()
+            )
+
+    async def _hand_on(self) -> None:
+        while self._afterwards:
+            waiting, self._afterwards = self._afterwards, []
+            for item in self._unhandled():
+                await item.caught_up()
+            for done in waiting:
+                done()
+
+    def _unhandled(self) -> list[Subscription]:
+        return [item for item in self._busy if item.topic in _DELIVERED and item.is_behind]
+
     def busy(self, subscription: Subscription) -> None:
         """A subscription's task started."""
         self._busy.add(subscription)
@@ -321,8 +352,13 @@ class Bus:
         try:
             async with asyncio.timeout(grace_seconds):
                 await self.flush()
+                if self._handing_on is not None:
+                    await self._handing_on
         except TimeoutError:
             _log.warning("closed with events unhandled: a listener is too slow")
+        if self._handing_on is not None:
+            self._handing_on.cancel()  # what is dropped now has not been handled
+            await asyncio.gather(self._handing_on, return_exceptions=True)
         for items in tuple(self._topics.values()):
             for item in items:
                 await item.aclose()

@@ -298,3 +298,43 @@ async def test_closing_ends_every_task() -> None:
 async def test_an_unknown_topic_is_an_error() -> None:
     with pytest.raises(KeyError):
         Bus().subscribe("nonsense", print)
+
+
+async def test_done_is_told_when_transitions_were_handled_and_not_before() -> None:
+    bus, told, goes_on = Bus(), [], asyncio.Event()
+
+    async def slow(event: Opened) -> None:
+        await goes_on.wait()
+
+    bus.after_handled(lambda: told.append("nobody listens"))
+    assert told == ["nobody listens"]
+    bus.subscribe("signal", slow)
+    bus.subscribe("data", lambda event: None)
+    bus.publish("data", 1)
+    bus.after_handled(lambda: told.append("not about transitions"))
+    assert told[1:] == ["not about transitions"]
+    bus.publish_result("signal", OPENED)
+    bus.after_handled(lambda: told.append("first"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    bus.publish_result("signal", OPENED)
+    bus.after_handled(lambda: told.append("second"))
+    assert told[2:] == []
+    goes_on.set()
+    await bus.close()
+    assert told[2:] == ["first", "second"]
+
+
+async def test_what_a_closing_bus_drops_was_not_handled() -> None:
+    bus, told = Bus(), []
+
+    async def never(event: Opened) -> None:
+        await asyncio.Event().wait()
+
+    bus.subscribe("risk", never)
+    bus.publish("risk", 1)
+    bus.after_handled(lambda: told.append("handled"))
+    await bus.close(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert told == []
