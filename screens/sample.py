@@ -283,8 +283,10 @@ def snapshot() -> DeckSnapshot:
         running=6, open=3, scheduled=1, errors=3,
     )  # fmt: skip
     return DeckSnapshot(
-        header, _FIRST, INSTANCES, feed(), 60, backtests(), CATALOG, MILESTONES, PROFILES,
-        REJECTIONS, METRICS, log(), 40, "/home/operator/.local/state/signaldeck/log/signaldeck.log",
+        header, _FIRST, INSTANCES, feed(), 60, backtests(),
+        catalog=CATALOG, milestones=MILESTONES, profiles=PROFILES, rejections=REJECTIONS,
+        metrics=METRICS, log=log(), log_total=40,
+        log_file="/home/operator/.local/state/signaldeck/log/signaldeck.log",
     )  # fmt: skip
 
 

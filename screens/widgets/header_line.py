@@ -116,7 +116,7 @@ class HeaderLine(Panel, ToneWidget):
         ):
             left = (Cell(" "), *self._alive(short), *self._bars(exchanges, short))
             right = (
-                *self._paused(),
+                *self._paused(short),
                 *self._unseen(header),
                 *(_counts(header, short) if counted else ()),
             )
@@ -124,8 +124,9 @@ class HeaderLine(Panel, ToneWidget):
                 break
         return two_sided(left, right, width, self.style_of)
 
-    def _paused(self) -> tuple[Cell, ...]:
+    def _paused(self, short: bool) -> tuple[Cell, ...]:
         words = self.screen.pause_words if isinstance(self.screen, Pauses) else ""
+        words = words.partition(" - ")[0] if short else words
         return (Cell(f" {words} ", "alarm"), Cell("  ")) if words else ()
 
     def _unseen(self, header: HeaderView) -> tuple[Cell, ...]:

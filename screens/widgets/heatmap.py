@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from math import fsum, isfinite
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
@@ -25,6 +26,7 @@ from engine.reports.statistics import monthly_returns
 from screens.text import clean, fit, percent
 
 _LABEL: Final = 14
+_GAP: Final = 3
 _LEAST: Final = 5
 _WIDEST: Final = 9
 _SHADES: Final = 3
@@ -159,7 +161,7 @@ class Heatmap(ScrollView, can_focus=True):
         cell = self._cell_width()
         if y == 0:
             names = "".join(fit(name, cell, right=True) for name in self._grid.columns)
-            line = " " * _LABEL + names + fit(self._grid.total, _WIDEST, right=True)
+            line = " " * self._label_width() + names + fit(self._grid.total, _WIDEST, right=True)
             return Strip([Segment(fit(line, width), self._style("muted"))], width)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self._grid.rows):
@@ -167,7 +169,7 @@ class Heatmap(ScrollView, can_focus=True):
         return self._row(self._grid.rows[index], cell, width)
 
     def _row(self, row: HeatRow, cell: int, width: int) -> Strip:
-        line = [Segment(fit(f"  {clean(row.label)}", _LABEL), self.rich_style)]
+        line = [Segment(fit(f"  {clean(row.label)}", self._label_width()), self.rich_style)]
         for value in row.values:
             strength = shade(value, self._most)
             side = "gain" if strength > 0 else "loss"
@@ -180,8 +182,12 @@ class Heatmap(ScrollView, can_focus=True):
 
     def _cell_width(self) -> int:
         total = _WIDEST if self._grid.total else 0
-        room = self.size.width - _LABEL - total
+        room = self.size.width - self._label_width() - total
         return max(_LEAST, min(_WIDEST, room // max(1, len(self._grid.columns))))
+
+    def _label_width(self) -> int:
+        longest = max((cell_len(clean(row.label)) for row in self._grid.rows), default=0)
+        return min(_LABEL, longest + _GAP)
 
     def _style(self, name: str) -> Style:
         if not name:

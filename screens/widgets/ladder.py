@@ -20,7 +20,7 @@ LADDER_WIDTH: Final = 27
 
 _LEVELS: Final = tuple(range(10, 101, 10))
 _ON, _OFF = "●", "·"
-_SIDE: Final = 26
+_SIDE: Final = 28
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widget import Widget
 
 from console.app import SignaldeckApp
@@ -38,6 +39,12 @@ async def console(
 def lines(widget: Widget) -> list[str]:
     """What a Line-API widget shows, line by line, without blanks at the right."""
     return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
+
+
+def picture(app: SignaldeckApp) -> list[Strip]:
+    """Every line of everything that stands on the topmost screen, widget by widget."""
+    shown = (w for w in app.screen.query(Widget) if not w.children and w.region.area)
+    return [widget.render_line(y) for widget in shown for y in range(widget.size.height)]
 
 
 def greyed(app: SignaldeckApp) -> set[str]:

@@ -16,6 +16,7 @@ from screens.risk import RiskScreen
 from screens.sample import HEARTBEAT, INSTANCES, snapshot
 from screens.sample_desk import MILESTONES
 from screens.scheduled import ScheduledScreen
+from screens.widgets.header_line import HeaderLine
 from tests.screens.bed import LARGE, SMALL, console, lines
 
 
@@ -169,6 +170,6 @@ async def test_every_mode_is_reached_by_its_key_and_named_in_the_header(
             await pilot.press(key)
             await pilot.pause()
             assert isinstance(app.screen, BaseScreen) and app.screen.mode_name == name
-            header = app.screen._compositor.render_strips()[0].text
+            header = lines(app.screen.query_one(HeaderLine))[0]
             assert f"[{name}]" in header and "SIGNALS ONLY - no orders are sent" in header
             assert "10:24:05 UTC" in header

