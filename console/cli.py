@@ -217,6 +217,74 @@ def optimize(
         ending.status = run_optimize(project, OptimizeOptions(optimizer, symbol, out, json))
 
 
+@app.command()
+def walker(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="A walker of a strategy file.")
+    ] = "",
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategies",
+            metavar="A,B,C",
+            help="Strategies to compare, instead of NAME; a folder is that of your files.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="M", help="What to rank by, e.g. sharpe_ratio.")
+    ] = "",
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option("--symbol", metavar="S", help="Symbol to compare on; may be repeated."),
+    ] = None,
+    start: Annotated[
+        str, typer.Option("--from", metavar="D", help="First instant, UTC: 2024-01-31[T10:05].")
+    ] = "",
+    end: Annotated[
+        str, typer.Option("--to", metavar="D", help="Last instant, UTC, inclusive.")
+    ] = "",
+    exchange: Annotated[
+        str, typer.Option("--exchange", metavar="E", help="Exchange to take bars from.")
+    ] = "",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", metavar="FILE", help="CSV or Parquet file(s) of 1m bars, instead of E."
+        ),
+    ] = None,
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="I", help="Interval of the frame's instants.")
+    ] = "1m",
+    workers: Annotated[
+        int,
+        typer.Option("--workers", metavar="N", min=0, help="Processes; 0 is one per processor."),
+    ] = 0,
+    json: JsonOption = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write the report there.")
+    ] = None,
+    state: StateOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Compare strategies on the same bars and print their ranking.
+
+    NAME is a walker that a strategy file registers; what it says of symbols, exchange, frame and
+    metric holds unless it is given here. With --strategies everything has to be given. The status
+    is 1 when a walk could not be finished, or when a strategy failed, be it at some instant.
+    """
+    with reporting() as ending:
+        from console.walker_command import WalkerOptions, run_walker, split_strategies
+
+        names, folder = split_strategies(strategies or ())
+        project = _project(context, state, folder, config)
+        options = WalkerOptions(
+            name, names, metric, tuple(symbol or ()), start, end, exchange, tuple(data or ()),
+            interval, workers, json, report,
+        )  # fmt: skip
+        ending.status = run_walker(project, options)
+
+
 @app.command("list")
 def list_components(
     context: typer.Context,

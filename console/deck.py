@@ -27,6 +27,7 @@ from console.views import (
     ProfileView,
     Versions,
 )
+from console.walker_views import WalkerView
 from engine.domain.changes import ErrorNote, JournalEvent, RunState, Telemetry
 from engine.domain.errors import RunError
 from engine.domain.events import (
@@ -102,6 +103,7 @@ class DeckState:
         self._rows: dict[RunKey, Row] = {}
         self._feed = Feed(feed_size)
         self._backtests: dict[str, BacktestView] = {}
+        self._walkers: dict[str, WalkerView] = {}
         self._catalog = Catalog()
         self._milestones = MilestoneFold()
         self._risk = RiskFold()
@@ -190,6 +192,12 @@ class DeckState:
             row.flags = tuple(sorted(flags))
             self._touch(row)
 
+    def put_walker(self, view: WalkerView, *, older: bool = False) -> None:
+        """Add a walker (one ``older`` than all others in front) or replace what is known of it."""
+        first = {view.run_id: view} if older else {}
+        self._walkers = {**first, **self._walkers, view.run_id: view}
+        self._dirty.add("walkers")
+
     def put_backtest(self, view: BacktestView) -> None:
         """Add a backtest or replace what is known of it."""
         self._backtests[view.run_id] = view
@@ -266,6 +274,9 @@ class DeckState:
             instances=self._instances() if "instances" in dirty else last.instances,
             feed=self._feed.entries() if "feed" in dirty else last.feed,
             feed_total=self._feed.total,
+            walkers=(
+                tuple(reversed(self._walkers.values())) if "walkers" in dirty else last.walkers
+            ),
             backtests=(
                 tuple(reversed(self._backtests.values()))
                 if "backtests" in dirty

@@ -9,14 +9,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from console.views import FieldError, RunRequest
 from engine.domain.bars import interval_ms
 from engine.domain.errors import EngineError, NotRegisteredError, SchemaError
-from engine.domain.time import MINUTE, minute_text, parse_instant
+from engine.domain.schemas import FrameSchema, make
+from engine.domain.time import MINUTE, iso, minute_text, parse_instant
+from engine.domain.walks import METRICS, WalkerSchema
 from engine.exchanges import is_ccxt_id
 from engine.jobs import BacktestJob
+from engine.parallel import Sources
+from engine.runs.group_runs import Walk
 
 if TYPE_CHECKING:
     from console.discovery import Workshop
@@ -57,6 +62,8 @@ async def check_request(
     engine: Engine, workshop: Workshop, request: RunRequest
 ) -> tuple[FieldError, ...]:
     """Every problem of a request; () when it may start."""
+    if request.kind == "walker":
+        return await _check_walker(engine, workshop, request)
     await open_by_name(engine, workshop, request.exchange_name)
     found = [
         *_check_strategy(engine, workshop, request),
@@ -66,7 +73,8 @@ async def check_request(
     if request.kind == "backtest":
         found += _check_frame(request)
     elif request.kind != "live":
-        found.append(FieldError("kind", f"kind {request.kind!r} is unknown: use live or backtest"))
+        kinds = "live, backtest or walker"
+        found.append(FieldError("kind", f"kind {request.kind!r} is unknown: use {kinds}"))
     return tuple(found)
 
 
@@ -84,6 +92,96 @@ def backtest_job(engine: Engine, workshop: Workshop, request: RunRequest) -> Bac
         frame_end=parse_instant(request.end),
         settings=engine.settings.model_dump(),
     )
+
+
+def walk_of(engine: Engine, workshop: Workshop, request: RunRequest) -> tuple[Walk, Sources]:
+    """What a walker's request that passed `check_request` compares, and where workers find it.
+
+    Raises:
+        SchemaError: the walker's grid does not fit its strategies.
+    """
+    walker = _walker(engine, request)
+    frame = FrameSchema(
+        frame_name=walker.frame_name,
+        interval=request.interval,
+        start_date=parse_instant(request.start),
+        end_date=parse_instant(request.end),
+    )
+    name = walker.exchange_name
+    sources = Sources(
+        files_for=lambda strategy: workshop.files_for(engine, strategy, name),
+        exchange=workshop.exchange_spec(name) or engine.exchange_specs.get(name),
+        cache=str(engine.cache or ""),
+    )
+    return engine.group_runs.walk_of(walker, request.symbol, frame), sources
+
+
+def completed(engine: Engine, request: RunRequest) -> RunRequest:
+    """A walker's request with what a registered walker says where the request says nothing."""
+    walker = engine.walkers.find(request.strategy_name) if not request.strategies else None
+    if walker is None:
+        return request
+    frame = engine.frames.find(walker.frame_name)
+    if frame is not None and not request.start and not request.end:
+        request = replace(
+            request, start=iso(frame.start_date), end=iso(frame.end_date), interval=frame.interval
+        )
+    return replace(
+        request,
+        symbol=request.symbol or next(iter(walker.symbols), ""),
+        exchange_name=request.exchange_name or walker.exchange_name,
+        metric=request.metric or walker.metric,
+    )
+
+
+def _walker(engine: Engine, request: RunRequest) -> WalkerSchema:
+    """The walker of a request, registered or made of its strategies."""
+    if not request.strategies:
+        walker = engine.walkers.get(request.strategy_name, "walker")
+        changes = {"exchange_name": request.exchange_name, "metric": request.metric}
+        return walker.model_copy(update={name: text for name, text in changes.items() if text})
+    return make(
+        WalkerSchema,
+        "walker",
+        {
+            "walker_name": request.strategy_name or "comparison",
+            "exchange_name": request.exchange_name,
+            "frame_name": "range",
+            "strategies": request.strategies,
+            "metric": request.metric or METRICS[0],
+        },
+    )
+
+
+async def _check_walker(
+    engine: Engine, workshop: Workshop, request: RunRequest
+) -> tuple[FieldError, ...]:
+    found: list[FieldError] = []
+    if not request.strategies and not request.strategy_name:
+        text = "no walker is chosen: choose one, or the strategies to compare"
+        return (FieldError("strategy_name", text),)
+    if not request.strategies and engine.walkers.find(request.strategy_name) is None:
+        try:
+            engine.walkers.get(request.strategy_name, "walker")
+        except NotRegisteredError as error:
+            return (FieldError("strategy_name", str(error)),)
+    request = completed(engine, request)
+    await open_by_name(engine, workshop, request.exchange_name)
+    names = request.strategies or engine.walkers.get(request.strategy_name, "walker").strategies
+    for name in names:
+        found += _check_strategy(engine, workshop, replace(request, strategy_name=name))
+    if request.metric and request.metric not in METRICS:
+        text = f"metric {request.metric!r} is unknown: use one of {', '.join(METRICS)}"
+        found.append(FieldError("metric", text))
+    found += _check_exchange(engine, workshop, request)
+    found += await _check_symbol(engine, workshop, request)
+    found += _check_frame(request)
+    if not found:
+        try:
+            walk_of(engine, workshop, request)
+        except SchemaError as error:
+            found.append(FieldError("strategy_name", str(error)))
+    return tuple(found)
 
 
 def _check_strategy(engine: Engine, workshop: Workshop, request: RunRequest) -> list[FieldError]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from console.walker_views import WalkerView
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint
 
 
@@ -362,6 +363,7 @@ class Versions:
     instances: int = 0
     feed: int = 0
     backtests: int = 0
+    walkers: int = 0
     header: int = 0
     catalog: int = 0
     milestones: int = 0
@@ -384,6 +386,7 @@ class DeckSnapshot:
     feed: tuple[FeedEntry, ...] = ()
     feed_total: int = 0
     backtests: tuple[BacktestView, ...] = ()
+    walkers: tuple[WalkerView, ...] = ()
     catalog: Catalog = field(default_factory=Catalog)
     milestones: tuple[MilestoneView, ...] = ()
     profiles: tuple[ProfileView, ...] = ()
@@ -399,9 +402,13 @@ class RunRequest:
     """What the New-run form submits; texts are as typed and validated by the host.
 
     Attributes:
-        kind: ``live`` or ``backtest``.
-        start, end: ISO dates or instants (UTC), both inclusive; backtests only.
-        interval: frame interval; backtests only.
+        kind: ``live``, ``backtest`` or ``walker``.
+        strategy_name: of a walker its name; "" or a new one where ``strategies`` are given.
+        start, end: ISO dates or instants (UTC), both inclusive; not live. A registered walker's
+            own frame when empty.
+        interval: frame interval; not live.
+        strategies: what a walker compares that is not registered.
+        metric: what a walker ranks by; "" is its own.
     """
 
     kind: str
@@ -411,6 +418,8 @@ class RunRequest:
     start: str = ""
     end: str = ""
     interval: str = "1m"
+    strategies: tuple[str, ...] = ()
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,7 @@ async def _run(
         origins = _load(engine, job)
         if job.exchange is not None and bench is None:
             engine.open_exchange(job.exchange)
+        engine.frames.remove(job.frame_name)  # a strategy file may have one of this name
         engine.frames.add(_frame(job))
         instance = _instance(engine, job, bench)
         instance.start()

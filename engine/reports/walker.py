@@ -122,6 +122,9 @@ def walker_to_json(data: WalkerStatistics) -> dict[str, Any]:
             "metric_value": row.metric_value,
             "error": row.error,
             "error_count": row.outcome.counts.errors if row.outcome else 0,
+            "strategy_file": row.outcome.strategy_file if row.outcome else "",
+            "strategy_hash": row.outcome.strategy_hash if row.outcome else "",
+            "data_hash": row.outcome.data_hash if row.outcome else "",
             "statistics": None if row.stats is None else _statistics(row.stats),
         }
         for at, row in enumerate(data.strategies, start=1)
