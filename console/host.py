@@ -26,7 +26,7 @@ from console.deck import DeckState
 from console.discovery import Workshop, equip
 from console.inspection import inspect, profiles_of
 from console.live_desk import LiveDesk
-from console.logs import LogBuffer, log_path
+from console.logs import LogBuffer, log_path, note_entry
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.run_requests import (
     RequestError,
@@ -327,7 +327,7 @@ class EngineHost:
                     name="symbols",
                 ),
             ]
-                asyncio.create_task(watch(self._deck, engine.bus), name="vitals"),
+                asyncio.create_task(watch(self._deck, engine.bus, engine.store), name="vitals"),
             try:
                 await self._begin(background)
                 self._ready.set_result(None)
@@ -394,8 +394,10 @@ class EngineHost:
         if isinstance(event, Exception) and not isinstance(event, RunError):
             event = RunError(event, stage="engine")
         entry = self._deck.apply(event)
-        if entry is not None and entry.action in NOTICE_ACTIONS:
-            self._notices.append(entry)
+        if entry is not None:
+            note_entry(entry)
+            if entry.action in NOTICE_ACTIONS:
+                self._notices.append(entry)
         self._dirty.set()
 
     def _put_backtest(self, view: BacktestView) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from platformdirs import user_log_path
 
-from console.views import LogLine
+from console.views import FeedEntry, LogLine
 
 KEPT_LINES: Final = 2_000
 """Lines of the log that the Log screen shows; the file keeps more."""
@@ -96,6 +96,23 @@ class LogBuffer(logging.Handler):
             if self._frozen_at != self.total:
                 self._frozen, self._frozen_at = tuple(self._lines), self.total
             return self._frozen
+
+
+_events = logging.getLogger("signaldeck.signals")
+
+
+def note_entry(entry: FeedEntry) -> None:
+    """Write a line of the signal feed to the log, failures as errors and refusals as warnings."""
+    levels = {"error": logging.ERROR, "rejected": logging.WARNING}
+    level = levels.get(entry.action, logging.INFO)
+    if not _events.isEnabledFor(level):
+        return
+    price = "" if entry.price is None else f" at {entry.price:g}"
+    gain = "" if entry.pnl_percent is None else f", {entry.pnl_percent:+.2f} %"
+    why = entry.full or entry.detail
+    what = " ".join(part for part in (entry.action, entry.position) if part)
+    run = f"{entry.mode} {entry.strategy_name} {entry.symbol} @ {entry.exchange_name}"
+    _events.log(level, "%s: %s%s%s%s", run, what, price, gain, f": {why}" if why else "")
 
 
 _NO_LOCK: Final = nullcontext()

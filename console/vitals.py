@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -21,18 +22,28 @@ _STATM: Final = Path("/proc/self/statm")
 _MEGABYTE: Final = 1_000_000
 
 
-async def watch(deck: DeckState, bus: Bus) -> None:
-    """Measure until cancelled: loop lag, events a second, events dropped, resident memory."""
+async def watch(deck: DeckState, bus: Bus, store: object, every: float = SECONDS) -> None:
+    """Measure until cancelled: loop lag, commits, events a second and dropped, resident memory.
+
+    Args:
+        deck: takes the samples.
+        bus: whose lost events are told.
+        store: a store that keeps ``commit_seconds`` has them taken out; others tell none.
+        every: seconds between two measurements.
+    """
     clock = asyncio.get_running_loop().time
     before = deck.applied
     while True:
         begun = clock()
-        await asyncio.sleep(SECONDS)
+        await asyncio.sleep(every)
         took = clock() - begun
-        deck.measure("engine_lag", "ms", max(0.0, took - SECONDS) * 1000)
+        deck.measure("engine_lag", "ms", max(0.0, took - every) * 1000)
         deck.measure("events", "/s", (deck.applied - before) / took)
         before = deck.applied
         deck.measure("events_dropped", "", float(bus.dropped()))
+        times: deque[float] = getattr(store, "commit_seconds", None) or deque()
+        while times:
+            deck.measure("store_commit", "ms", times.popleft() * 1000)
         memory = resident_megabytes()
         if memory is not None:
             deck.measure("memory", "MB", memory)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import PurePath
 from typing import ClassVar, Final
 
 from textual import on, work
@@ -178,7 +179,8 @@ class InstanceScreen(BaseScreen):
     def _show_about(self, view: InstanceView, detail: InstanceDetail) -> None:
         facts = [
             ("last error", view.last_error or "none"),
-            ("strategy file", detail.strategy_file or "registered in code"),
+            ("strategy file", PurePath(detail.strategy_file).name or "registered in code"),
+            ("in folder", str(PurePath(detail.strategy_file).parent)),
             ("its SHA-256", detail.strategy_hash or "-"),
             ("session", str(detail.session)),
             ("started", f"{minute(detail.started_at)} UTC"),

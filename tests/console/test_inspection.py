@@ -41,6 +41,8 @@ def test_a_running_host_tells_everything_about_a_run_and_about_itself() -> None:
         assert {"live_tick", "engine_lag", "events", "events_dropped"} <= names
         newest = shot.milestones[0]
         assert newest.level in range(10, 101, 10) and newest.side in ("profit", "loss")
+        told = [line for line in shot.log if line.logger == "signaldeck.signals"]
+        assert told and any("opened" in line.message for line in told)
         assert shot.log_file.endswith("signaldeck.log")
         try:
             watch.host.instance_detail("gone", "1m").result(TIMEOUT)

@@ -40,7 +40,7 @@ async def test_a_run_is_shown_with_everything_that_belongs_to_it() -> None:
         assert "win rate %" in "\n".join(lines(shown.statistics))
         assert "Report: sma-cross" in "\n".join(lines(shown.report))
         about = "\n".join(lines(shown.about))
-        assert "strategies/sma_cross.py" in about and "3f9a61c08d5e7b24" in about
+        assert "sma_cross.py" in about and "3f9a61c08d5e7b24" in about
         assert "SL 42,778.40" in "".join(lines(shown.bar))
         (line,) = lines(shown.title_line)
         assert line.split() == ["sma-cross", "BTCUSDT", "simulated", "live", "running"]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Final, Literal
 
 import aiosqlite
@@ -33,6 +35,7 @@ from engine.adapters.store.writer import WritePoint, Writer
 from engine.domain.changes import Change, Quarantined, StoredState, Telemetry
 from engine.domain.errors import StateError
 
+_KEPT_TIMES: Final = 1_000
 _log = logging.getLogger("signaldeck.store")
 
 
@@ -54,6 +57,8 @@ class SqliteStore:
     Attributes:
         path: the state file, symbolic links resolved.
         set_aside: where a damaged file was kept by `open`, None otherwise.
+        commit_seconds: how long the newest commits took, waiting included; whoever shows them
+            takes them out.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class SqliteStore:
     ) -> None:
         self.path: Final = Path(path).resolve()
         self.set_aside: Path | None = None
+        self.commit_seconds: deque[float] = deque(maxlen=_KEPT_TIMES)
         self._now = now
         self._command = command
         self._start_clean = start_clean_if_damaged
@@ -127,7 +133,10 @@ class SqliteStore:
         Raises:
             StateError: nothing was changed.
         """
-        return await self._alive().commit(changes)
+        begun = perf_counter()
+        numbers = await self._alive().commit(changes)
+        self.commit_seconds.append(perf_counter() - begun)
+        return numbers
 
     def delivered(self, numbers: Sequence[int]) -> None:
         """Note, within a second or at `close`, that these entries have been delivered."""
