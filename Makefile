@@ -1,5 +1,6 @@
 # make run    opens the demo          make lint   style, types, import rules
 # make test   runs every test         make bench  measures speed
+# make faults twenty runs on an exchange in trouble for a simulated week
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,7 +11,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint format bench dev clean
+.PHONY: run test lint format bench faults dev clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -32,6 +33,11 @@ format: $(VENV)/.installed-dev
 # One process and nothing beside it: two measurements at once disturb each other.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks.workloads
+
+# The seed is printed: make faults FAULTS="--seed 7" repeats; --days 1 is shorter.
+FAULTS ?=
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.faults.week $(FAULTS)
 
 dev: $(VENV)/.installed-dev
 
