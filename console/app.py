@@ -34,6 +34,9 @@ from screens.log import LogScreen
 from screens.new_run import NewRunForm, StartedRun
 from screens.performance import PerformanceScreen
 from screens.quit import QUITTING, DrainDialog, quit_dialog
+from screens.risk import RiskScreen
+from screens.scheduled import ScheduledScreen
+from screens.signals import SignalsScreen
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText
 
@@ -194,6 +197,7 @@ class SignaldeckApp(App[None]):
         mode = "backtests" if run.kind == "backtest" else "deck"
         self.switch_mode(mode)
         screen = self._bases[mode]
+        screen.end_pause()
         screen.call_after_refresh(screen.select_run, run.run_id)
         self.notify(clean(run.sentence), title="started", timeout=3, markup=False)
 
@@ -206,7 +210,6 @@ class SignaldeckApp(App[None]):
     async def _leave(self) -> None:
         answer = await self.push_screen_wait(quit_dialog(self.context.snapshot))
         if answer == "stay":
-        screen.end_pause()
             return
         if answer == "drain":
             await self.push_screen_wait(DrainDialog(self.context))

@@ -182,12 +182,12 @@ class EngineHost:
             EngineError: the engine could not be opened.
         """
         sys.setswitchinterval(SWITCH_INTERVAL)
+        self._log.open()
         self._thread.start()
         self._ready.result()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the engine's thread; True when it has ended."""
-        self._log.open()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -227,15 +227,15 @@ class EngineHost:
         """The price that closing a live run's position now would book."""
         return self._command(lambda: self._live.quote(run_id))
 
+    def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
+        """What there is to know of one live run, with bars of that interval."""
+        return self._command(lambda: self._inspect(run_id, interval))
+
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange; () when it cannot tell."""
         return self._command(lambda: symbols_of(self._engine, self._workshop, exchange_name))
 
     def begin_shutdown(self, *, drain: bool) -> Future[None]:
-    def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
-        """What there is to know of one live run, with bars of that interval."""
-        return self._command(lambda: self._inspect(run_id, interval))
-
         """Refuse commands from now on and close the engine.
 
         Args:
@@ -283,12 +283,12 @@ class EngineHost:
         except BaseException as error:
             self._failed(error)
         finally:
+            self._log.close()
             self._closed.set_result(None)
 
     def _failed(self, error: BaseException) -> None:
         _log.error("the engine's thread failed", exc_info=error)
         text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-            self._log.close()
         self._failure = text
         if not self._ready.done():
             wrapped = error if isinstance(error, EngineError) else EngineError(text)
@@ -322,12 +322,12 @@ class EngineHost:
             self._put_catalog(catalog)
             background = [
                 asyncio.create_task(self._beat(), name="beat"),
+                asyncio.create_task(watch(self._deck, engine.bus, engine.store), name="vitals"),
                 asyncio.create_task(
                     complete_catalog(catalog, engine, self._workshop, self._put_catalog),
                     name="symbols",
                 ),
             ]
-                asyncio.create_task(watch(self._deck, engine.bus, engine.store), name="vitals"),
             try:
                 await self._begin(background)
                 self._ready.set_result(None)
@@ -382,12 +382,12 @@ class EngineHost:
                 pnl(row.position, row.price_open, price, settings).pnl_percentage
             ),
         )
+        self._deck.put_profiles(profiles_of(engine))
         for topic in _TOPICS:
             engine.bus.subscribe(topic, self._on_event)
 
     def _put_catalog(self, catalog: Catalog) -> None:
         self._deck.put_catalog(catalog)
-        self._deck.put_profiles(profiles_of(engine))
         self._dirty.set()
 
     def _on_event(self, event: object) -> None:
@@ -422,12 +422,12 @@ class EngineHost:
 
     def _publish(self) -> None:
         self._live.flag_words()
+        self._deck.put_log(self._log.lines(), self._log.total, self._log_file)
         self._snapshot = self._deck.snapshot(self._engine.clock.now(), time.monotonic())
         self._tell(Changed(self._snapshot.versions))
         while self._notices:
             self._tell(Notice(self._notices.popleft()))
 
-        self._deck.put_log(self._log.lines(), self._log.total, self._log_file)
     def _tell(self, event: HostEvent) -> None:
         notify = self._notify
         if notify is not None:
@@ -448,15 +448,15 @@ class EngineHost:
             return run_id
         return await self._live.start(request)
 
+    async def _inspect(self, run_id: str, interval: str) -> InstanceDetail:
+        instance = self._live.instance(run_id)
+        return await inspect(self._engine, instance, interval, self._deck.failure(instance.key))
+
     async def _stop_run(self, run_id: str) -> str:
         if self._desk.knows(run_id):
             said = self._desk.stop(run_id)
             self._publish()
             return said
-    async def _inspect(self, run_id: str, interval: str) -> InstanceDetail:
-        instance = self._live.instance(run_id)
-        return await inspect(self._engine, instance, interval, self._deck.failure(instance.key))
-
         return await self._live.command(run_id, "stop")
 
     async def _start_again(self, run_id: str) -> str:

@@ -24,7 +24,6 @@ from screens.context import ScreenContext
 from screens.detail import DetailDialog, Fact, entry_facts
 from screens.life import LifeScreen
 from screens.run_actions import (
-    READ_ONLY,
     cancel_signal,
     close_now,
     run_refusal,
@@ -233,8 +232,6 @@ class InstanceScreen(BaseScreen):
         """Why an action cannot act now."""
         if action not in _RUN_ACTIONS:
             return super().reason(action)
-        if self.context.host.read_only:
-            return READ_ONLY
         view = self.view
         return "the run does not exist any more" if view is None else run_refusal(action, view)
 
