@@ -16,7 +16,7 @@ from engine.reports.live import LiveEvent, LiveStatistics, live_report, live_sta
 from engine.reports.markdown import dump_report, report_path, resolved
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance, Results
-from engine.runs.outcome import outcome_of
+from engine.runs.outcome import backtest_figures, outcome_of
 from engine.runtime import current_engine
 from engine.services.journal import SHOWN
 
@@ -112,10 +112,11 @@ class Backtest:
             RunStateError: it has not been started.
             EngineError: several runs match; they are listed.
         """
-        outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
-        figures = outcome.statistics
+        execution = _execution(symbol, strategy_name, exchange_name, frame_name)
+        figures, _ = backtest_figures(execution)
         values = {item.name: getattr(figures, item.name) for item in fields(figures)}
-        return BacktestData(**values, signal_list=tuple(reversed(outcome.trades[-SHOWN:])))
+        newest = execution.journal.trades[-SHOWN:]
+        return BacktestData(**values, signal_list=tuple(reversed(newest)))
 
     @staticmethod
     async def get_report(
@@ -303,10 +304,16 @@ def _find(
 def _outcome(
     symbol: str, strategy_name: str, exchange_name: str | None, frame_name: str | None
 ) -> BacktestOutcome:
+    return outcome_of(_execution(symbol, strategy_name, exchange_name, frame_name))
+
+
+def _execution(
+    symbol: str, strategy_name: str, exchange_name: str | None, frame_name: str | None
+) -> BacktestExecution:
     instance = _find(Mode.BACKTEST, symbol, strategy_name, exchange_name, frame_name)
     if not isinstance(instance.execution, BacktestExecution):
         raise RunStateError(f"{instance.key} has not been started: run it first")
-    return outcome_of(instance.execution)
+    return instance.execution
 
 
 async def _backtest_text(outcome: BacktestOutcome, columns: TradeColumns | None) -> str:

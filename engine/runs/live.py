@@ -189,6 +189,7 @@ class LiveExecution:
             self.settled_until = when
             if self._resumed is not None:
                 self._restore(session, self._resumed, when)
+                self._resumed = None  # the journal has its trades, in fewer bytes
             last = when - MINUTE
             while True:
                 await self._instant(session, when, extra=when == last)

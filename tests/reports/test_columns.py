@@ -23,7 +23,6 @@ from engine.reports.columns import (
 )
 from tests.reports.report_samples import START, priced, row, trade
 
-
 DEFAULT_COLUMNS = default_columns(lambda: False)
 
 
