@@ -385,3 +385,15 @@ async def test_columns_of_one_call_replace_the_defaults(tmp_path: Path) -> None:
 def test_constants() -> None:
     found = (Constant.TP_LEVEL1, Constant.TP_LEVEL2, Constant.TP_LEVEL3)
     assert (*found, Constant.SL_LEVEL1, Constant.SL_LEVEL2) == (30, 60, 90, 40, 80)
+
+
+async def test_the_example_of_the_documentation(tmp_path: Path, capsys: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "reports.md", "exec"), names)
+    await names["main"](str(tmp_path))
+    assert (tmp_path / "backtest" / "BTCUSDT-dip.md").exists()
+    win_rate, activation_rate, _, *report = capsys.readouterr().out.splitlines()
+    assert 0 <= float(win_rate) <= 100 and 0 < float(activation_rate) <= 100
+    assert "| Market |" in report and "| ETHUSDT |" in report
