@@ -285,6 +285,66 @@ def walker(
         ending.status = run_walker(project, options)
 
 
+@app.command()
+def live(
+    context: typer.Context,
+    strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="Name of the strategy.")],
+    symbol: Annotated[
+        list[str], typer.Option("--symbol", metavar="S", help="Symbol to watch; may be repeated.")
+    ],
+    exchange: Annotated[
+        str, typer.Option("--exchange", metavar="E", help="Exchange to take bars from.")
+    ],
+    on_exit: Annotated[
+        str,
+        typer.Option(
+            "--on-exit",
+            metavar="MODE",
+            help="At SIGINT or SIGTERM: detach (keep what is held for the next start), drain "
+            "(wait until it has closed) or close (at market, now).",
+        ),
+    ] = "detach",
+    json: JsonOption = False,
+    start_clean_if_damaged: CleanOption = False,
+    read_only: ReadOnlyOption = False,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run live without a screen until SIGINT or SIGTERM.
+
+    What the state file holds of earlier runs goes on as well. Events are told on stderr, with
+    --json also as one JSON line each on stdout. A second signal ends a drain where it is.
+    """
+    with reporting() as ending:
+        from console.live_command import LiveOptions, run_live
+
+        project = _project(context, state, strategies, config)
+        options = LiveOptions(
+            strategy, tuple(symbol), exchange, on_exit, json, start_clean_if_damaged, read_only
+        )
+        ending.status = run_live(project, options)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    json: JsonOption = False,
+    read_only: ReadOnlyOption = False,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show what the process that owns the state file is doing.
+
+    Only reads, also while that process writes and when there is none.
+    """
+    with reporting() as ending:
+        from console.status_command import run_status
+
+        ending.status = run_status(_project(context, state, strategies, config), as_json=json)
+
+
 @app.command("list")
 def list_components(
     context: typer.Context,

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from engine.domain.changes import (
     CommandNoted,
+    FinishedSaved,
     InstanceRecord,
     NumberedEvent,
     Quarantined,
@@ -116,6 +117,10 @@ class Reader(Protocol):
 
     def load(self) -> StoredState:
         """What the next owner would start from; ``quarantined`` is still in its place."""
+        ...
+
+    def finished(self) -> tuple[FinishedSaved, ...]:
+        """The newest finished backtests and walkers, as many as `load` hands out, oldest first."""
         ...
 
     def events(self, after: int, limit: int = ...) -> tuple[NumberedEvent, ...]:

@@ -78,6 +78,7 @@ async def test_it_loads_what_the_next_owner_would(path: Path) -> None:
     state = await store.load()
     with StateReader(path) as reader:
         assert reader.load() == state
+        assert reader.finished() == state.finished != ()
         assert reader.events(0) == state.recent
         assert reader.events(27) == state.recent[27:]
         assert reader.events(0, limit=5) == state.recent[:5]

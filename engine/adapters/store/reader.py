@@ -37,6 +37,7 @@ from engine.adapters.store.ownership import owner_of
 from engine.adapters.store.schema import migrations
 from engine.domain.changes import (
     CommandNoted,
+    FinishedSaved,
     NumberedEvent,
     StoredState,
 )
@@ -116,8 +117,20 @@ class StateReader:
 
         def look() -> StoredState:
             found = {name: self._rows(sql) for name, sql in QUERIES.items()}
-            finished = self._rows(finished_query(self._rows(FINISHED_SIZES)))
-            return state_of(Everything(**found, finished=finished), Decoder())
+            return state_of(Everything(**found, finished=self._finished_rows()), Decoder())
+
+        return self._at_one_moment(look)
+
+    def finished(self) -> tuple[FinishedSaved, ...]:
+        """The newest finished backtests and walkers, as many as `load` hands out, oldest first.
+
+        Raises:
+            StateError: the file cannot be read, or is damaged.
+        """
+
+        def look() -> tuple[FinishedSaved, ...]:
+            rows = self._finished_rows()
+            return tuple(Decoder().values("finished", rows, codec.decode_finished))
 
         return self._at_one_moment(look)
 
@@ -196,6 +209,9 @@ class StateReader:
     def _rows(self, sql: str) -> list[codec.Row]:
         cursor = self._connection.execute(sql)
         return named(cursor.description, cursor)
+
+    def _finished_rows(self) -> list[codec.Row]:
+        return self._rows(finished_query(self._rows(FINISHED_SIZES)))
 
     def _number(self, sql: str) -> int:
         return int(self._connection.execute(sql).fetchone()[0])

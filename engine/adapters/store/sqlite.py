@@ -121,7 +121,9 @@ class SqliteStore:
         state = await self._alive().load(self._now())
         if self.set_aside is None:
             return state
-        found = Quarantined("state file", str(self.set_aside), "it was damaged and is set aside")
+        found = Quarantined(
+            "state file", str(self.set_aside), f"it was damaged and is kept as {self.set_aside}"
+        )
         return replace(state, quarantined=(found, *state.quarantined))
 
     async def commit(self, changes: Sequence[Change]) -> tuple[int, ...]:
