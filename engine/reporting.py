@@ -42,7 +42,7 @@ from engine.runs.milestones import milestones_of
 from engine.runs.outcome import backtest_figures
 from engine.runs.reported import MODES, ReportedRun, reported_runs
 from engine.runtime import current_engine
-from engine.services.journal import PartialTally, RunJournal
+from engine.services.journal import RunJournal
 
 Data = TypeVar("Data")
 Row = TypeVar("Row")
@@ -128,7 +128,7 @@ class _RunReport(Generic[Data, Row]):
             EngineError: several runs match; they are listed.
         """
         run = cls._find(symbol, strategy_name, exchange_name, frame_name, mode)
-        return cls._data(strategy_name, run)
+        return await cls._data(strategy_name, run)
 
     @classmethod
     async def get_report(
@@ -214,13 +214,13 @@ class _RunReport(Generic[Data, Row]):
         run: ReportedRun | None,
         columns: Columns[Row] | None,
     ) -> str:
-        data = cls._data(strategy_name, run)
+        data = await cls._data(strategy_name, run)
         chosen = _chosen_columns(cls._collection, columns)
         ready = await resolved(chosen, cls._rows(data))
         return cls._text(symbol, strategy_name, data, ready)
 
     @classmethod
-    def _data(cls, strategy_name: str, run: ReportedRun | None) -> Data:
+    async def _data(cls, strategy_name: str, run: ReportedRun | None) -> Data:
         raise NotImplementedError
 
     @classmethod
@@ -247,7 +247,7 @@ class Schedule(_RunReport[ScheduleStatistics, ScheduleEvent]):
     _folder = "schedule"
 
     @classmethod
-    def _data(cls, strategy_name: str, run: ReportedRun | None) -> ScheduleStatistics:
+    async def _data(cls, strategy_name: str, run: ReportedRun | None) -> ScheduleStatistics:
         tally = _journal(run).schedule
         return schedule_statistics(
             tuple(reversed(tally.events)), scheduled=tally.scheduled, opened=tally.opened,
@@ -278,9 +278,9 @@ class Partial(_RunReport[PartialStatistics, PartialEvent]):
     _file = "{symbol}_{name}.md"
 
     @classmethod
-    def _data(cls, strategy_name: str, run: ReportedRun | None) -> PartialStatistics:
+    async def _data(cls, strategy_name: str, run: ReportedRun | None) -> PartialStatistics:
         if run is not None and run.backtest is not None:
-            tally = PartialTally(milestones_of(run.backtest))
+            tally = await milestones_of(run.backtest)
         else:
             tally = _journal(run).milestones
         newest = tuple(reversed(tally.events))
@@ -309,7 +309,7 @@ class Risk(_RunReport[RiskStatistics, RiskRejection]):
     _file = "{symbol}_{name}.md"
 
     @classmethod
-    def _data(cls, strategy_name: str, run: ReportedRun | None) -> RiskStatistics:
+    async def _data(cls, strategy_name: str, run: ReportedRun | None) -> RiskStatistics:
         tally = _journal(run).refusals
         newest = tuple(reversed(tally.events))
         return RiskStatistics(newest, tally.total, dict(tally.by_symbol), dict(tally.by_strategy))
@@ -336,7 +336,7 @@ class Performance(_RunReport[PerformanceStatistics, MetricStatistics]):
     _folder = "performance"
 
     @classmethod
-    def _data(cls, strategy_name: str, run: ReportedRun | None) -> PerformanceStatistics:
+    async def _data(cls, strategy_name: str, run: ReportedRun | None) -> PerformanceStatistics:
         timings = _journal(run).timings
         return performance_statistics(strategy_name, timings.by_type, timings.newest)
 

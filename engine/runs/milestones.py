@@ -7,30 +7,40 @@ is asked again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from itertools import chain
+from time import monotonic
 
 from engine.core import exits, lifecycle
 from engine.domain.errors import NoDataError
 from engine.domain.events import Partial
 from engine.domain.settings import Settings
 from engine.domain.signals import OpenPosition, RunKey, SignalRow
-from engine.runs.backtest import BacktestExecution
+from engine.runs.backtest import YIELD_SECONDS, BacktestExecution
+from engine.services.journal import PartialTally
 from engine.services.series import BarSeries
 
 
-def milestones_of(execution: BacktestExecution) -> Generator[Partial]:
-    """Every milestone the backtest's positions have reached so far, oldest first."""
+async def milestones_of(execution: BacktestExecution) -> PartialTally:
+    """Every milestone the backtest's positions have reached so far; lets others run meanwhile."""
+    tally = PartialTally()
     try:
         series = execution.market.minutes(execution.key.symbol)
     except NoDataError:
-        return
+        return tally
     session = execution.session
     held = session.held if session is not None else None
-    closed = ((trade.signal, trade.close_timestamp) for trade in execution.journal.trades)
     still_open = ((held.row, execution.when),) if isinstance(held, OpenPosition) else ()
+    closed = [(trade.signal, trade.close_timestamp) for trade in execution.journal.trades]
+    pause = monotonic() + YIELD_SECONDS
     for row, until in chain(closed, still_open):
-        yield from _of_position(execution.key, row, until, series, execution.settings)
+        for event in _of_position(execution.key, row, until, series, execution.settings):
+            tally.note(event)
+        if monotonic() > pause:
+            await asyncio.sleep(0)
+            pause = monotonic() + YIELD_SECONDS
+    return tally
 
 
 def _of_position(

@@ -89,12 +89,10 @@ class PartialTally:
 
     __slots__ = ("events", "loss", "profit")
 
-    def __init__(self, events: Iterable[Partial] = ()) -> None:
+    def __init__(self) -> None:
         self.events: deque[Partial] = deque(maxlen=SHOWN)
         self.profit = 0
         self.loss = 0
-        for event in events:
-            self.note(event)
 
     def note(self, event: Partial) -> None:
         """Count a milestone in."""
