@@ -262,7 +262,7 @@ class FollowingHost:
         self._deck.restore(str(run.key), run.key, status, left, run.telemetry)
 
     def _show_finished(self, reader: Reader) -> None:
-        for saved in reader.load().finished:
+        for saved in reader.finished():
             if saved.kind != KIND or self._deck.backtest(saved.run_id) is not None:
                 continue
             try:
