@@ -1,4 +1,4 @@
-"""The console's two themes: few colours, each with one meaning, readable through a night.
+"""The console's themes: few colours, each with one meaning, readable through a night.
 
 Green and red mean gain and loss, amber means look here, blue means where you are; everything else
 is a shade of grey. No meaning rests on colour alone: signs and words carry it too.
@@ -86,5 +86,47 @@ LIGHT: Final = Theme(
 )
 """Dark text on paper, for bright rooms."""
 
-THEMES: Final = (DARK, LIGHT)
+ANSI: Final = Theme(
+    name="signaldeck-ansi",
+    ansi=True,
+    primary="ansi_bright_blue",
+    secondary="ansi_cyan",
+    accent="ansi_bright_blue",
+    warning="ansi_yellow",
+    error="ansi_bright_red",
+    success="ansi_green",
+    foreground="ansi_white",
+    background="ansi_black",
+    surface="ansi_black",
+    panel="ansi_black",
+    boost="ansi_black",
+    dark=True,
+    variables={
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "text-muted": "ansi_bright_black",
+        "text-disabled": "ansi_bright_black",
+        "footer-background": "ansi_black",
+        "border": "ansi_blue",
+        "border-blurred": "ansi_bright_black",
+        "block-cursor-background": "ansi_blue",
+        "block-cursor-foreground": "ansi_bright_white",
+        "block-cursor-text-style": "none",
+        "input-cursor-background": "ansi_white",
+        "input-cursor-foreground": "ansi_black",
+        "input-selection-background": "ansi_blue",
+        "scrollbar": "ansi_bright_black",
+        "scrollbar-hover": "ansi_white",
+        "scrollbar-active": "ansi_white",
+        "scrollbar-background": "ansi_black",
+        "scrollbar-background-hover": "ansi_black",
+        "scrollbar-background-active": "ansi_black",
+        "scrollbar-corner-color": "ansi_black",
+        "cursor-row": "ansi_blue",
+        "cursor-row-blurred": "ansi_black",
+    },
+)
+"""The terminal's own sixteen colours, for terminals that have no others or have good ones."""
+
+THEMES: Final = (DARK, LIGHT, ANSI)
 """The themes the console registers, default first."""

@@ -7,9 +7,10 @@ from typing import Final
 from console.views import DeckSnapshot, InstanceView
 from screens.context import ScreenContext
 from screens.text import clean, percent, price, rest, short_span
-from screens.widgets.line_table import Column, LineTable
+from screens.widgets.line_table import Column
 from screens.widgets.panel import Panel
 from screens.widgets.price_bar import BAR_WIDTH, path_bar, signed_tone
+from screens.widgets.sortable_table import SortableTable
 from screens.widgets.tones import Cell, Cells, Tone
 
 _STATUS_TONES: Final[dict[str, Tone]] = {
@@ -48,7 +49,7 @@ def _total(view: InstanceView) -> Cells:
     return Cell(percent(view.total_pnl), signed_tone(view.total_pnl))
 
 
-class InstancesTable(Panel, LineTable[InstanceView]):
+class InstancesTable(Panel, SortableTable[InstanceView]):
     """The live runs of the snapshot."""
 
     topics = ("instances",)
@@ -57,9 +58,13 @@ class InstancesTable(Panel, LineTable[InstanceView]):
         self.context = context
         columns = (
             Column[InstanceView]("status", 8, status_cell, grow=6),
-            Column[InstanceView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4),
             Column[InstanceView](
-                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), grow=4, shrink=4
+                "symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4,
+                order=lambda v: v.symbol,
+            ),
+            Column[InstanceView](
+                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), grow=4, shrink=4,
+                order=lambda v: v.strategy_name,
             ),
             Column[InstanceView](
                 "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=8, grow=6
@@ -71,19 +76,25 @@ class InstancesTable(Panel, LineTable[InstanceView]):
             Column[InstanceView](
                 "last", 10, lambda v: Cell(price(v.last_price)), right=True, drop=4, grow=2
             ),
-            Column[InstanceView]("PnL %", 7, _gain, right=True),
+            Column[InstanceView]("PnL %", 7, _gain, right=True, order=lambda v: v.pnl_percent),
             Column[InstanceView]("SL           TP", BAR_WIDTH, _path),
-            Column[InstanceView]("left", 6, self._left, right=True),
+            Column[InstanceView](
+                "left", 6, self._left, right=True,
+                order=lambda v: None if v.expires_at is None else -v.expires_at,
+            ),
             Column[InstanceView]("tick", 4, self._tick_age, right=True),
             Column[InstanceView](
-                "trades", 6, lambda v: Cell(str(v.trades), "muted"), right=True, drop=6
+                "trades", 6, lambda v: Cell(str(v.trades), "muted"), right=True, drop=6,
+                order=lambda v: v.trades,
             ),
-            Column[InstanceView]("sum %", 7, _total, right=True, drop=7),
+            Column[InstanceView](
+                "sum %", 7, _total, right=True, drop=7, order=lambda v: v.total_pnl
+            ),
             Column[InstanceView](
                 "last error", 30, lambda v: Cell(clean(v.last_error), "loss"), drop=9, grow=60
             ),
             Column[InstanceView]("mode", 4, lambda v: Cell(clean(v.mode), "muted"), drop=10),
-        )
+        )  # fmt: skip
         super().__init__(
             columns,
             key=lambda view: view.instance_id,

@@ -63,6 +63,21 @@ async def test_a_swapped_snapshot_is_drawn_and_the_cursor_stays() -> None:
         assert "AVAXUSDT" in text and "98.1100" in text
 
 
+async def test_runs_are_sorted_by_key_and_stay_sorted_while_they_move() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("j", "o", "o", "o")
+        await pilot.pause()
+        gains = [view.pnl_percent for view in deck(app).instances.rows]
+        assert gains[:3] == [0.5, 0.21, -0.99] and set(gains[3:]) == {None}
+        assert deck(app).instances.current == INSTANCES[1], "the cursor stays with its run"
+        better = replace(INSTANCES[1], pnl_percent=3.0)
+        moved = (INSTANCES[0], better, *INSTANCES[2:])
+        host.swap(replace(snapshot(), instances=moved), "instances")
+        await pilot.pause()
+        assert deck(app).instances.rows[0] == better == deck(app).instances.current
+        assert "PnL %▾" in lines(deck(app).instances)[0]
+
+
 async def test_a_panel_whose_topic_did_not_move_is_left_alone() -> None:
     async with console() as (app, host, pilot):
         other = replace(snapshot(), instances=INSTANCES[:1], feed=feed(5, 70))

@@ -50,6 +50,10 @@ def test_instance_light(snap_compare: Compare) -> None:
     assert snap_compare(app(theme="signaldeck-light"), terminal_size=LARGE, press=["enter"])
 
 
+def test_instance_in_the_terminals_own_colours(snap_compare: Compare) -> None:
+    assert snap_compare(app(theme="signaldeck-ansi"), terminal_size=LARGE, press=["enter"])
+
+
 def test_search_and_pause(snap_compare: Compare) -> None:
     keys = ["2", "slash", *"action:closed", "enter", "exclamation_mark", "j", "space"]
     assert snap_compare(app(), terminal_size=SMALL, press=keys)
