@@ -22,7 +22,7 @@ from console.run_requests import exchange_names, exchange_symbols
 from console.settings import ConfigError, Project, read_project
 from engine import Engine
 from engine.domain.errors import EngineError
-from engine.runtime import ExchangeSpec
+from engine.runtime import ExchangeSpec, open_reader
 
 OLDEST_PYTHON = (3, 11)
 """Oldest Python the program runs on."""
@@ -149,7 +149,32 @@ def _project_checks(project: Project) -> Iterator[Check]:
             f"{project.state}{': ' + problem if problem else ''}",
             "choose another place with --state" if problem else "",
         )
+        if not problem and Path(project.state).exists():
+            yield _state_file_check(project.state)
     yield from asyncio.run(_engine_checks(project))
+
+
+def _state_file_check(state: str) -> Check:
+    """Whether the state file is sound and whole; its owner is not disturbed."""
+    try:
+        with open_reader(state) as reader:
+            facts, owner = reader.facts(), reader.owner()
+            unreadable = len(reader.snapshot(journal=0, commands=0).unreadable)
+    except EngineError as error:
+        return Check("state file", "fail", str(error), "do as it says, or choose another --state")
+    holder = "nobody owns it"
+    if owner is not None:
+        ended = "" if owner.alive else " ended without closing it"
+        holder = f"owner: process {owner.pid}{ended}, since {owner.started_at}"
+    aside = facts.quarantined + unreadable
+    found = (
+        f"sound, schema {facts.version}, {facts.size / 1e6:.1f} MB, {holder}; "
+        f"rows that cannot be read: {aside}"
+    )
+    if aside:
+        fix = "they are kept in its table quarantine from the next start on, and are not used"
+        return Check("state file", "warn", found, fix)
+    return Check("state file", "ok", found)
 
 
 async def _engine_checks(project: Project) -> list[Check]:

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from pathlib import Path
 
+import pytest
+
+from console.cli import run as run_here
+from engine.adapters.store.sqlite import SqliteStore
 from tests.console.cli_bed import COMMAND, Run, strategy_file
+from tests.store.store_bed import key_of, opening, tampered
 
 EXAMPLES = {"sma-cross", "breakout", "rsi-reversion", "llm-signal"}
 
 
 def test_help_is_everywhere(run: Run) -> None:
-    for command in ((), ("demo",), ("backtest",), ("list",), ("doctor",)):
+    for command in ((), ("demo",), ("backtest",), ("live",), ("status",), ("list",), ("doctor",)):
         done = run(*command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert "--strategies" in done.stdout and "--config" in done.stdout
@@ -118,6 +125,33 @@ def test_doctor_says_everything_that_is_wrong(run: Run, work: Path) -> None:
     assert "typo.py:1" in failed["strategy file"]["detail"]
     assert "gone.csv" in failed["exchange history"]["detail"]
     assert all(check["fix"] for check in failed.values())
+
+
+async def test_doctor_looks_into_the_state_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.commit(opening(key_of()))
+
+    async def row(status: int) -> dict[str, str]:
+        assert await asyncio.to_thread(run_here, ["doctor", "--json"]) == status
+        checks = json.loads(capsys.readouterr().out)["checks"]
+        return next(check for check in checks if check["name"] == "state file")
+
+    found = await row(0)
+    assert found["status"] == "ok"
+    assert f"sound, schema 1, 0.1 MB, owner: process {os.getpid()}, since 20" in found["detail"]
+    await store.close()
+    tampered(path, [("UPDATE held SET payload = 'x'", ())])
+    assert (await row(0))["status"] == "warn"
+    with path.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(b"x" * 4096)
+    damaged = await row(1)
+    assert damaged["status"] == "fail" and f"{path} is damaged" in damaged["detail"]
 
 
 def test_doctor_survives_a_broken_configuration(run: Run, work: Path) -> None:
