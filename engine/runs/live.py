@@ -391,9 +391,10 @@ class LiveExecution:
 
     async def _finish(self, session: Session) -> None:
         self.record = replace(self.record, status="done")
+        ended = Settled(self.key, self._clock.now() // MINUTE * MINUTE)
         while True:
             try:
-                await self._store.commit([InstanceSaved(self.key, self.record)])
+                await self._store.commit([InstanceSaved(self.key, self.record), ended])
                 return
             except Exception as error:
                 session.report(error, "tick", None)

@@ -327,8 +327,8 @@ class LiveRuns:
         journal = self._home.recorder.begin(key, record.started_at, settings)
         journal.restore(left.state, recent)
         if record.status not in ("running", "stopping"):
-            newest = [result.when for result in journal.events]
-            journal.ended_at = max([record.started_at, left.seen_until or 0, *newest])
+            known = (left.state.settled_until, left.seen_until, *(e.when for e in journal.events))
+            journal.ended_at = max(record.started_at, *(when or 0 for when in known))
 
     def _taken_over(self, key: RunKey, left: _Left) -> LiveExecution:
         record = left.record

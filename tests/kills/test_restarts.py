@@ -115,3 +115,27 @@ async def test_a_new_session_asks_at_once_also_after_a_restart() -> None:
         await made.engine.recover()
         await made.until(8)
         assert made.asked == [2, 7]
+
+
+class NoTelemetry(MemoryStore):
+    """What may be lost with the process is lost."""
+
+    def telemetry(self, rows: Any) -> None:
+        pass
+
+
+async def test_when_a_session_ended_is_known_after_a_restart() -> None:
+    store = NoTelemetry()
+    async with desk(store) as made:
+        made.answers[0] = long(3)
+        made.run.start()
+        await made.until(10)
+        await operate(made, "stop")
+        await made.until(12)
+        assert made.run.status == "done"
+        expected = await made.engine.live_runs.figures(made.run.key)
+        assert expected[0].exposure == pytest.approx(0.3)
+        now = made.clock.now()
+    async with desk(store, now) as made:
+        await made.engine.recover()
+        assert await made.engine.live_runs.figures(made.run.key) == expected
