@@ -35,6 +35,7 @@ from screens.new_run import NewRunForm, StartedRun
 from screens.performance import PerformanceScreen
 from screens.quit import QUITTING, DrainDialog, quit_dialog
 from screens.risk import RiskScreen
+from screens.run_actions import READ_ONLY
 from screens.scheduled import ScheduledScreen
 from screens.signals import SignalsScreen
 from screens.text import clean
@@ -185,6 +186,14 @@ class SignaldeckApp(App[None]):
         """Show the keys of the screen."""
         self.push_screen(HelpDialog(self.screen.active_bindings))
 
+    def reason(self, action: str) -> str:
+        """Why an action of the app cannot act now, "" when it can."""
+        return READ_ONLY if action == "new_run" and self.host.read_only else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey what cannot act."""
+        return None if self.reason(action) else super().check_action(action, parameters)
+
     def action_new_run(self) -> None:
         """Open the New-run form, for the kind of run the screen is about."""
         kind = "backtest" if self.current_mode == "backtests" else "live"
@@ -208,7 +217,9 @@ class SignaldeckApp(App[None]):
 
     @work
     async def _leave(self) -> None:
-        answer = await self.push_screen_wait(quit_dialog(self.context.snapshot))
+        answer = await self.push_screen_wait(
+            quit_dialog(self.context.snapshot, self.host.read_only)
+        )
         if answer == "stay":
             return
         if answer == "drain":

@@ -156,6 +156,11 @@ class EngineHost:
         return self._failure
 
     @property
+    def read_only(self) -> bool:
+        """It commands its engine."""
+        return False
+
+    @property
     def restored(self) -> str:
         """What start-up brought back, one line; "" when there was nothing."""
         return self._restored

@@ -35,6 +35,11 @@ class HostPort(Protocol):
         ...
 
     @property
+    def read_only(self) -> bool:
+        """Whether it only shows: every command is refused."""
+        ...
+
+    @property
     def restored(self) -> str:
         """What start-up brought back from the state file, one line; "" when there was nothing."""
         ...

@@ -16,6 +16,7 @@ from screens.context import ScreenContext
 from screens.detail import DetailDialog, entry_facts
 from screens.instance import InstanceScreen
 from screens.run_actions import (
+    READ_ONLY,
     all_refusal,
     cancel_signal,
     close_all,
@@ -118,6 +119,8 @@ class DeckScreen(BaseScreen):
 
     def reason(self, action: str) -> str:
         """Why an action cannot act now."""
+        if self.context.host.read_only and action in (*_RUN_ACTIONS, "stop_all", "close_all"):
+            return READ_ONLY
         if action in ("stop_all", "close_all"):
             return all_refusal(action, self.context.snapshot.instances)
         if action not in _RUN_ACTIONS:

@@ -24,6 +24,7 @@ from screens.context import ScreenContext
 from screens.detail import DetailDialog, Fact, entry_facts
 from screens.life import LifeScreen
 from screens.run_actions import (
+    READ_ONLY,
     cancel_signal,
     close_now,
     run_refusal,
@@ -94,6 +95,8 @@ class InstanceScreen(BaseScreen):
             "report": Pane("Report", self.report, id="report-pane"),
             "about": Pane("Settings and file", self.about, id="about-pane"),
         }
+        view = self.view
+        self._where = ("", "", "") if view is None else _where(view)
         self._interval = INTERVALS[0]
         self._view: InstanceView | None = None
         self._asked_tick: int | None = -1
@@ -216,15 +219,10 @@ class InstanceScreen(BaseScreen):
             self._asking = False
 
     def _is_ours(self, happening: Happening) -> bool:
-        view = self.view
-        if view is None:
+        where = (happening.symbol, happening.strategy_name, happening.exchange_name)
+        if where != self._where:
             return False
-        same = (
-            happening.symbol == view.symbol
-            and happening.strategy_name == view.strategy_name
-            and happening.exchange_name == view.exchange_name
-        )
-        return same and (isinstance(happening, MilestoneView) or happening.mode == view.mode)
+        return isinstance(happening, MilestoneView) or happening.mode == "live"
 
     # Keys
 
@@ -232,6 +230,8 @@ class InstanceScreen(BaseScreen):
         """Why an action cannot act now."""
         if action not in _RUN_ACTIONS:
             return super().reason(action)
+        if self.context.host.read_only:
+            return READ_ONLY
         view = self.view
         return "the run does not exist any more" if view is None else run_refusal(action, view)
 
@@ -284,3 +284,7 @@ class InstanceScreen(BaseScreen):
         view = self.view
         if view is not None:
             await action(self, view)
+
+
+def _where(view: InstanceView) -> tuple[str, str, str]:
+    return (view.symbol, view.strategy_name, view.exchange_name)

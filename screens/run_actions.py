@@ -21,6 +21,9 @@ from screens.typed import TypedDialog
 CLOSE_ALL: Final = "CLOSE ALL"
 """What has to be typed before every position is closed."""
 
+READ_ONLY: Final = "this console is read-only: act where the runs are running"
+"""Why no key acts on a console that only follows."""
+
 _ENDED = ("idle", "done", "failed", "stopping")
 
 

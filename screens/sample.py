@@ -324,12 +324,18 @@ class SampleHost:
         self.commands: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.refusal = ""
+        self.only_shows = False
         self.shutdown: Future[None] = Future()
 
     @property
     def snapshot(self) -> DeckSnapshot:
         """What there is to draw."""
         return self._snapshot
+
+    @property
+    def read_only(self) -> bool:
+        """Commands are taken."""
+        return self.only_shows
 
     @property
     def restored(self) -> str:
