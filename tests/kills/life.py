@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,16 +65,23 @@ class Orders:
         return json.dumps(asdict(self))
 
 
-def live(text: str) -> None:
-    """Live as ordered (`Orders.to_json`); returns only if it was told when to stop."""
+def live(text: str, parent: int) -> None:
+    """Live as ordered (`Orders.to_json`); returns only if it was told when to stop.
+
+    Args:
+        text: the orders.
+        parent: a pipe on which nothing comes while this lives; whoever gave the orders holds the
+            other end, and without them a life would go on for ever.
+    """
     orders = Orders(**json.loads(text))
     folder = Path(orders.folder)
     begin(folder, orders.point, orders.count)
     plant(orders.planted)
-    asyncio.run(_live(orders, folder))
+    asyncio.run(_live(orders, folder, parent))
 
 
-async def _live(orders: Orders, folder: Path) -> None:
+async def _live(orders: Orders, folder: Path, parent: int) -> None:
+    asyncio.get_running_loop().add_reader(parent, os._exit, 1)
     clock = KeptClock(folder / CLOCK)
     store = SqliteStore(folder / STATE, on_write_point=passing, flush_seconds=orders.flush_seconds)
     # Time moves only while this task sleeps: not while it starts, and not any more at the end.

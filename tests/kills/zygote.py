@@ -46,13 +46,14 @@ def main() -> None:
 
 def _child(orders: str) -> int:
     path = Path(json.loads(orders)["folder"]) / OUTPUT
+    parent = os.dup(0)
     output = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     try:
-        live(orders)
+        live(orders, parent)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
