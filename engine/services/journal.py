@@ -36,7 +36,14 @@ from engine.services.timings import Timings
 SHOWN: Final = 250
 """So many of the newest events are kept for lists."""
 
+LEAST_SHOWN: Final = 25
+LIVE_SHOWN: Final = 25_000
+"""Live runs share so many places in each kind of list: a hundred runs have lists of full length, a
+thousand have short ones, so memory depends neither on their number nor on how long they go on."""
+
 _KEPT_ERRORS: Final = 50
+
+_STEPS: Final = (SHOWN, 100, 50, LEAST_SHOWN)
 
 Transition: TypeAlias = Scheduled | Opened | Closed | Cancelled
 
@@ -166,6 +173,15 @@ class RunJournal:
         self.error_count = 0
         self.rejections = 0
         self._ledger = TradeLedger() if live else None
+
+    def bound(self, shown: int) -> None:
+        """Keep so many of the newest events in each list from now on; live runs only."""
+        self.trades = deque(self.trades, maxlen=shown)
+        self.cancelled = deque(self.cancelled, maxlen=shown)
+        self.events = deque(self.events, maxlen=shown)
+        self.schedule.events = deque(self.schedule.events, maxlen=shown)
+        self.milestones.events = deque(self.milestones.events, maxlen=shown)
+        self.refusals.events = deque(self.refusals.events, maxlen=shown)
 
     def note(self, result: Transition) -> None:
         """Enter a transition that has just become durable."""
@@ -309,13 +325,26 @@ class Recorder:
 
     def __init__(self) -> None:
         self._journals: dict[RunKey, RunJournal] = {}
+        self._shown = SHOWN
 
     def begin(
         self, key: RunKey, started_at: int | None = None, settings: Settings | None = None
     ) -> RunJournal:
         """A fresh journal for a new session; what the session before noted is gone."""
         journal = self._journals[key] = RunJournal(key, started_at, settings)
+        if key.mode is Mode.LIVE:
+            self._share_out(journal)
         return journal
+
+    def _share_out(self, newcomer: RunJournal) -> None:
+        """Give every live run its share of the places in lists."""
+        live = [one for one in self._journals.values() if one.key.mode is Mode.LIVE]
+        share = LIVE_SHOWN // len(live)
+        # In steps, so that a thousand starts do not mean a thousand times a thousand new lists.
+        shown = next((step for step in _STEPS if step <= share), LEAST_SHOWN)
+        for journal in live if shown != self._shown else (newcomer,):
+            journal.bound(shown)
+        self._shown = shown
 
     def of(self, key: RunKey) -> RunJournal | None:
         """The journal of a run, None before its first start."""

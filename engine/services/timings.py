@@ -32,6 +32,9 @@ _METRICS: Final = ("backtest_timeframe", "backtest_signal", "backtest_total", "l
 _MOST_ASKED: Final = 262_144
 _MOST_SPANS: Final = 3 * 16_384
 # Two mebibytes of questions, and half of one of spans, may wait to be worked out.
+_LIVE_SPANS: Final = 3 * 64
+_LIVE_NEWEST: Final = 50
+# There may be a thousand live runs, which go on for weeks: each may hold two kibibytes.
 
 
 class Timing(NamedTuple):
@@ -57,14 +60,16 @@ class Timings:
             stretch of questions is entered as a negative number.
     """
 
-    __slots__ = ("_by_type", "_key", "_last", "_newest", "_spans", "_wall", "asked")
+    __slots__ = ("_by_type", "_key", "_last", "_most_spans", "_newest", "_spans", "_wall", "asked")
 
     def __init__(self, key: RunKey) -> None:
         self.asked = array("d")
         self._key = key
         self._spans = array("d")
         self._by_type: dict[str, Timing] = {}
-        self._newest: deque[Performance] = deque(maxlen=NEWEST)
+        live = key.mode is Mode.LIVE
+        self._newest: deque[Performance] = deque(maxlen=_LIVE_NEWEST if live else NEWEST)
+        self._most_spans = _LIVE_SPANS if live else _MOST_SPANS
         self._last: float | None = None
         self._wall = (time.time() - time.monotonic()) * 1000
 
@@ -90,7 +95,7 @@ class Timings:
     def note(self, metric: MetricType, started: float) -> None:
         """A piece of work that began at ``started`` ends here."""
         self._spans.extend((_METRICS.index(metric), started, time.monotonic()))
-        if len(self._spans) > _MOST_SPANS:
+        if len(self._spans) > self._most_spans:
             self.drain()
 
     def drain(self, publish: Callable[[Performance], None] | None = None) -> None:

@@ -27,7 +27,7 @@ from engine.domain.signals import (
     SignalRow,
 )
 from engine.domain.time import MINUTE
-from engine.services.journal import SHOWN, Recorder, RunJournal
+from engine.services.journal import LEAST_SHOWN, LIVE_SHOWN, SHOWN, Recorder, RunJournal
 
 LIVE = RunKey(Mode.LIVE, "exchange", "strategy", "BTCUSDT")
 TEST = RunKey(Mode.BACKTEST, "exchange", "strategy", "BTCUSDT", "frame")
@@ -94,6 +94,26 @@ def test_counts_are_over_everything_and_lists_hold_the_newest() -> None:
     assert (journal.milestones.profit, journal.milestones.loss) == (1000, 1000)
     for events in (journal.refusals.events, journal.milestones.events):
         assert len(events) == SHOWN
+
+
+def test_many_live_runs_share_the_places_in_lists_and_lose_no_count() -> None:
+    recorder = Recorder()
+    journals = [
+        recorder.begin(replace(LIVE, symbol=f"S{n}"), at(0)) for n in range(LIVE_SHOWN // 50)
+    ]
+    for journal in (journals[0], journals[-1]):
+        for minute in range(300):
+            row = row_of(f"s{minute}", minute, minute)
+            journal.note(closed(row, minute + 1))
+            journal.note_milestones([milestone(minute, "profit", 10)])
+        assert (len(journal.trades), len(journal.milestones.events)) == (50, 50)
+        assert (len(journal.all_trades()), journal.milestones.profit) == (300, 300)
+    for n in range(LIVE_SHOWN // 50):
+        recorder.begin(replace(LIVE, symbol=f"T{n}"), at(0))
+    assert len(journals[0].trades) == LEAST_SHOWN and len(journals[0].all_trades()) == 300
+    assert journals[0].trades[-1].signal.id == "s299"
+    tests = recorder.begin(TEST)
+    assert isinstance(tests.trades, list)
 
 
 def test_a_backtest_keeps_its_trades_whole_and_no_milestones() -> None:
