@@ -61,8 +61,7 @@ async def refusal(path: Path, **options: Any) -> str:
 async def filled(path: Path, steps: int = 40) -> StoredState:
     store = SqliteStore(path)
     await store.open()
-    for step in range(steps):
-        await store.commit(script(step))
+    await store.commit([change for step in range(steps) for change in script(step)])
     state = normal(await store.load())
     await store.close()
     return state
