@@ -55,6 +55,7 @@ _TABLE: Final = (
     ),
     KeySpec("log.level", "l", "Level", "Show only lines of this level and above"),
     KeySpec("metric", "m", "Metric", "Rank by the next figure"),
+    KeySpec("report", "r", "Report", "Show the report as Markdown"),
     KeySpec("chart.interval", "i", "Interval", "Draw candles of the next interval"),
     KeySpec("chart.volume", "u", "Volume", "Draw volumes below the candles, or not", show=False),
     KeySpec("sort", "o", "Sort", "Sort by the next column", show=False),

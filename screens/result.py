@@ -1,4 +1,4 @@
-"""The result of one backtest: statistics, equity curve with drawdown, and every trade."""
+"""The result of one backtest: statistics, equity with drawdown, every trade, months, report."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from textual.binding import BindingType
 
 from console.keymap import bind
 from engine.domain.outcome import BacktestOutcome
+from engine.reports.backtest import backtest_report
 from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, stat_facts, trade_facts
 from screens.text import clean, instant_input, many
 from screens.widgets.equity_chart import EquityChart
+from screens.widgets.heatmap import Heatmap, monthly_grid
 from screens.widgets.line_table import LineTable
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.statistics_table import StatisticsTable
+from screens.widgets.text_view import TextView
 from screens.widgets.title_line import TitleLine
 from screens.widgets.tones import Cell
 from screens.widgets.trades_table import TradeRow, TradesTable
@@ -33,7 +36,10 @@ class ResultScreen(BaseScreen):
 
     mode_name = "Backtests"
     CSS_PATH = ["base.tcss", "result.tcss"]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "app.pop_screen")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "app.pop_screen"),
+        bind("report", "report"),
+    ]
 
     def __init__(self, context: ScreenContext, outcome: BacktestOutcome) -> None:
         super().__init__(context)
@@ -41,15 +47,17 @@ class ResultScreen(BaseScreen):
         self.statistics = StatisticsTable(outcome, id="statistics")
         self.chart = EquityChart(outcome.equity, id="chart")
         self.trades = TradesTable(id="trades")
+        self.months = Heatmap(monthly_grid(outcome.equity), id="months")
 
     def compose_body(self) -> ComposeResult:
-        """What was run, then three panes."""
+        """What was run, then four panes."""
         yield TitleLine(result_title(self.outcome), result_remark(self.outcome))
         yield PaneStack(
             [
                 Pane("Statistics", self.statistics, id="statistics-pane"),
                 Pane("Equity", self.chart, id="chart-pane"),
                 Pane("Trades", self.trades, id="trades-pane"),
+                Pane("Monthly returns", self.months, id="months-pane"),
             ]
         )
 
@@ -67,6 +75,10 @@ class ResultScreen(BaseScreen):
     def _days(self) -> int:
         return max(0, len(self.outcome.equity) - 1)
 
+    def action_report(self) -> None:
+        """Show the whole result as Markdown."""
+        self.app.push_screen(ReportScreen(self.context, self.outcome))
+
     @on(LineTable.Opened, "#statistics")
     def open_statistic(self) -> None:
         """Show a line of the statistics in full; a reason may be longer than its column."""
@@ -80,6 +92,33 @@ class ResultScreen(BaseScreen):
         row = self.trades.current
         if isinstance(row, TradeRow):
             self.app.push_screen(DetailDialog(f"Trade {row.number}", trade_facts(row.trade)))
+
+
+class ReportScreen(BaseScreen):
+    """The Markdown report of one outcome, line by line.
+
+    Args:
+        context: host, clock and session.
+        outcome: what to report.
+    """
+
+    mode_name = "Backtests"
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "app.pop_screen")]
+
+    def __init__(self, context: ScreenContext, outcome: BacktestOutcome) -> None:
+        super().__init__(context)
+        self.outcome = outcome
+        self.text = TextView(empty="the report is empty", id="text")
+
+    def compose_body(self) -> ComposeResult:
+        """What was run, then the text."""
+        yield TitleLine(result_title(self.outcome), result_remark(self.outcome))
+        yield self.text
+
+    def on_mount(self) -> None:
+        """Write it."""
+        self.text.show(backtest_report(self.outcome))
+        self.text.focus()
 
 
 def result_title(outcome: BacktestOutcome) -> tuple[Cell, ...]:

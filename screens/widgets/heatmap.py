@@ -30,6 +30,7 @@ _GAP: Final = 3
 _LEAST: Final = 5
 _WIDEST: Final = 9
 _SHADES: Final = 3
+_FAINT: Final = 1.0
 _MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )  # fmt: skip
@@ -207,7 +208,8 @@ def _figure(value: float | None, room: int) -> str:
 
 def _most(grid: HeatGrid) -> float:
     known = (abs(v) for row in grid.rows for v in row.values if v is not None and isfinite(v))
-    return max(known, default=0.0)
+    # A grid of nothing but small figures has no strong ones.
+    return max(_FAINT, max(known, default=0.0))
 
 
 if __name__ == "__main__":

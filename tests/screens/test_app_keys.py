@@ -82,7 +82,7 @@ async def test_the_footer_lists_the_keys_in_a_fixed_order(size: tuple[int, int])
         await pilot.press("5", "enter")
         await pilot.pause()
         assert footer(app) == [
-            "open", "run.new", "copy", "pane.next", "back", "help", "palette", "quit",
+            "open", "run.new", "report", "copy", "pane.next", "back", "help", "palette", "quit",
         ]  # fmt: skip
 
 

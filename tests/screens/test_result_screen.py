@@ -7,7 +7,7 @@ import pytest
 from console.app import SignaldeckApp
 from engine.domain.outcome import BacktestOutcome
 from screens.detail import DetailDialog
-from screens.result import ResultScreen
+from screens.result import ReportScreen, ResultScreen
 from screens.sample import backtests, outcome, snapshot
 from screens.widgets.pane import Pane
 from screens.widgets.statistics_table import stat_rows, statistics
@@ -51,12 +51,32 @@ async def test_panes_take_turns_on_a_short_terminal() -> None:
     async with console(size=SMALL) as (app, _, pilot):
         await pilot.press("5", "enter")
         await pilot.pause()
-        parts = [screen(app).statistics, screen(app).chart, screen(app).trades]
-        for expected in (0, 1, 2, 0):
-            assert [part.display for part in parts] == [n == expected for n in range(3)]
+        shown = screen(app)
+        parts = [shown.statistics, shown.chart, shown.trades, shown.months]
+        for expected in (0, 1, 2, 3, 0):
+            assert [part.display for part in parts] == [n == expected for n in range(4)]
             assert parts[expected].has_focus
             await pilot.press("tab")
             await pilot.pause()
+
+
+async def test_months_stand_below_and_the_report_opens_by_key() -> None:
+    async with console(size=LARGE) as (app, _, pilot):
+        await pilot.press("5", "enter")
+        await pilot.pause()
+        months = lines(screen(app).months)
+        assert months[0].split()[:2] == ["Jan", "Feb"] and months[1].split()[:2] == [
+            "2024",
+            "+0.02",
+        ]
+        await pilot.press("r")
+        await pilot.pause()
+        assert isinstance(app.screen, ReportScreen)
+        text = "\n".join(lines(app.screen.text))
+        assert "# Backtest Report: sma-cross" in text and "| trade-117 |" in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen(app).statistics.has_focus
 
 
 async def test_an_undefined_statistic_says_why() -> None:

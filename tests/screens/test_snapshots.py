@@ -73,9 +73,9 @@ def test_result(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(app(), terminal_size=size, press=["5", "enter"])
 
 
-@pytest.mark.parametrize("pane", ["equity", "trades"])
+@pytest.mark.parametrize("pane", ["equity", "trades", "months"])
 def test_result_panes(snap_compare: Compare, pane: str) -> None:
-    tabs = {"equity": 1, "trades": 2}[pane]
+    tabs = {"equity": 1, "trades": 2, "months": 3}[pane]
     assert snap_compare(app(), terminal_size=SMALL, press=["5", "enter", *["tab"] * tabs])
 
 
