@@ -42,7 +42,7 @@ def report(results: Sequence[Result]) -> str:
         f"replayed; {sum(r.asked_again for r in results)} attempts cut short and repeated",
     ]
     for result in results:
-        trades = sum(run["total_trades"] for run in result.statistics.values())
+        trades = result.entries["closed"]
         verdict = f"{len(result.findings)} FINDINGS" if result.findings else "as undisturbed"
         settings = ", ".join(f"{name}={value}" for name, value in result.settings.items())
         lines.append(
