@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TextIO, TypeAlias, get_args
 
 from console.discovery import Workshop, equip
 from console.event_lines import event_json, event_line, note_of
@@ -142,7 +142,7 @@ class Headless:
                 return await self._end()
             failed = [instance for instance in self._runs if instance.status == "failed"]
             for instance in failed:
-                say(f"signaldeck: {instance.key} failed: {instance.error}")
+                _narrate(f"signaldeck: {instance.key} failed: {instance.error}")
             return FAILED if failed else 0
         finally:
             await self._engine.bus.flush()
@@ -165,9 +165,9 @@ class Headless:
             held = recovered.state.runs[instance.key].held
             flags = f" ({', '.join(instance.flags)})" if instance.flags else ""
             if held is not None or instance.is_running:
-                say(f"restored: {instance.key}{flags}: {_held_text(held)}")
+                _narrate(f"restored: {instance.key}{flags}: {_held_text(held)}")
         if recovered.replayed:
-            say(f"restored: {recovered.replayed} event(s) of an earlier process are told now")
+            _narrate(f"restored: {recovered.replayed} event(s) of an earlier process are told now")
 
     async def _started(self, request: RunRequest) -> Instance:
         instance = self._engine.live(
@@ -176,10 +176,10 @@ class Headless:
             exchange_name=request.exchange_name,
         )
         if instance.status == "running":
-            say(f"{instance.key}: goes on")
+            _narrate(f"{instance.key}: goes on")
         else:
             said = await self._engine.live_runs.operate(instance, "start", ORIGIN)
-            say(f"{instance.key}: {said}")
+            _narrate(f"{instance.key}: {said}")
         return instance
 
     async def _until_asked(self) -> bool:
@@ -205,7 +205,7 @@ class Headless:
             execution = instance.execution
             if instance.is_running and isinstance(execution, LiveExecution) and execution.session:
                 held = execution.session.held
-                say(f"detached: {instance.key}: {_held_text(held)}; it is in {self._state}")
+                _narrate(f"detached: {instance.key}: {_held_text(held)}; it is in {self._state}")
         return status
 
     async def _stopped(self) -> int:
@@ -219,7 +219,7 @@ class Headless:
             return orders.result()
         orders.cancel()
         await asyncio.wait((orders,))
-        say("signaldeck: ended by a second signal; what is held was not waited for")
+        _narrate("signaldeck: ended by a second signal; what is held was not waited for")
         return FAILED
 
     async def _order_all(self, instances: Sequence[Instance]) -> int:
@@ -239,9 +239,9 @@ class Headless:
             except EngineError as error:
                 status = FAILED
                 said = f"cannot {command}: {error}"
-            say(f"{instance.key}: {said}")
+            _narrate(f"{instance.key}: {said}")
         if instance.is_running:
-            say(f"{instance.key}: waiting for its end; a second signal detaches")
+            _narrate(f"{instance.key}: waiting for its end; a second signal detaches")
         await instance.wait()
         return FAILED if instance.status == "failed" else status
 
@@ -251,22 +251,35 @@ class Headless:
         if isinstance(event, Exception):
             error = event if isinstance(event, RunError) else RunError(event, stage="engine")
             event = note_of(error, self._engine.clock.now())
-        say(event_line(event, _LINE))
-        if self._options.json:
-            # One write: whoever reads line by line never sees half of one.
-            with suppress(BrokenPipeError):
-                sys.stdout.write(json.dumps(event_json(event), allow_nan=False) + "\n")
-                sys.stdout.flush()
+        _narrate(event_line(event, _LINE))
+        if self._options.json and not _put(sys.stdout, json.dumps(event_json(event))):
+            _narrate("signaldeck: nobody reads stdout any more; the runs go on")
 
     def _tell_status(self, event: InstanceChanged) -> None:
         if not self._over:  # Closing the engine ends sessions, but not what they were about.
             error = f": {event.error}" if event.error else ""
-            say(f"{event.key}: {event.status}{error}")
+            _narrate(f"{event.key}: {event.status}{error}")
 
     def _tell_data(self, event: DataStatus) -> None:
         newest = minute_text(event.newest_close) if event.newest_close else "none yet"
         what = "data is late" if event.stale else "data is back"
-        say(f"{event.exchange_name} {event.symbol}: {what}, newest bar {newest}")
+        _narrate(f"{event.exchange_name} {event.symbol}: {what}, newest bar {newest}")
+
+
+def _narrate(text: str) -> None:
+    _put(sys.stderr, text)
+
+
+def _put(stream: TextIO, line: str) -> bool:
+    """Write a line at once; False when its reader has just left, which ends no live run."""
+    try:
+        # One write: whoever reads line by line never sees half of one.
+        stream.write(f"{line}\n")
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def _held_text(held: Any) -> str:

@@ -70,6 +70,12 @@ class LiveProcess:
             more = self._read(deadline)
             assert more or text in self._heard[pipe], f"never said {text!r}:\n{self._heard}"
 
+    def stop_reading_events(self) -> None:
+        """Whoever read stdout is gone."""
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._pipes["out"] = -1
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

@@ -96,8 +96,11 @@ def test_a_drain_waits_and_a_second_signal_detaches(project: Path) -> None:
 
 def test_with_consent_a_damaged_state_is_set_aside(project: Path) -> None:
     (project / "state.db").write_text("no database at all " * 300)
-    with LiveProcess(project, *WAITS, "--start-clean-if-damaged", "--on-exit", "close") as clean:
+    options = ("--start-clean-if-damaged", "--on-exit", "close", "--json")
+    with LiveProcess(project, *WAITS, *options) as clean:
+        clean.stop_reading_events()
         clean.until("scheduled  ETHUSDT waits")
+        clean.until("nobody reads stdout any more; the runs go on")
         assert "state.db.damaged-" in clean.told and "error" in clean.told
         clean.send(signal.SIGTERM)
         assert clean.status() == 0
