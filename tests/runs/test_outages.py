@@ -261,3 +261,25 @@ async def test_what_has_arrived_is_settled_though_the_exchange_is_away() -> None
         exchange.away, store.full = (3.5, 10), False
         await made.until(4)
         assert made.actions() == [("opened", 0), ("closed", 3)]
+
+
+async def test_a_bar_that_comes_when_its_minute_is_over_is_settled_and_not_decided_upon() -> None:
+    """The answer takes more than a minute: its price is gone, and its exit is not."""
+    prices = path([100, 100, 100, 120, 120, 120, 120, 120])
+    exchange, opened = outage(prices, config={"exit_trigger": "touch"})
+    asked: list[int] = []
+
+    def get_signal(symbol: str, when: datetime) -> Signal | None:
+        asked.append(minute_of(when))
+        return long(60) if minute_of(when) == 0 else None
+
+    async with opened as made:
+        exchange.clock = made.clock
+        exchange.hangs = (4, 5.2)
+        made.strategy(get_signal)
+        made.instance().start()
+        await made.until(6)
+        assert made.actions() == [("opened", 0), ("closed", 4)]
+        assert asked == [0, 5, 6]
+        assert execution(made.instance()).missed_decisions == 1
+        assert [(d.stale, minute_of(d.when)) for d in made.heard["data"]] == [(True, 4), (False, 5)]
