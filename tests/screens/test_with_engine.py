@@ -20,9 +20,13 @@ from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.detail import DetailDialog
 from screens.help import HelpDialog
+from screens.instance import InstanceScreen
 from screens.new_run import NewRunForm
+from screens.performance import PerformanceScreen
 from screens.quit import DrainDialog
 from screens.result import ResultScreen
+from screens.scheduled import ScheduledScreen
+from screens.signals import SignalsScreen
 from screens.text import percent
 from screens.widgets.header_line import HeaderLine
 from tests.console.host_bed import Watcher, running
@@ -98,7 +102,13 @@ async def test_the_deck_fills_by_itself_and_its_keys_work() -> None:
         head = "\n".join(lines(app.screen.query_one(HeaderLine)))
         assert "SIMULATED x1200" in head and "8 running" in head
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, DetailDialog))
+        await until(pilot, lambda: isinstance(app.screen, InstanceScreen))
+        opened = app.screen
+        assert isinstance(opened, InstanceScreen)
+        await until(pilot, lambda: opened.chart.bars.close)
+        assert "UTC" in lines(opened.chart)[-1] and opened.detail is not None
+        first = opened.chart.bars.opened[-1]
+        await until(pilot, lambda: opened.chart.bars.opened[-1] > first)
         await pilot.press("escape", "y")
         await until(pilot, lambda: app.clipboard)
         assert app.clipboard.split("\t")[1] == "BTCUSDT"
@@ -116,7 +126,25 @@ async def test_the_deck_fills_by_itself_and_its_keys_work() -> None:
         await until(pilot, lambda: isinstance(app.screen, HelpDialog))
         await pilot.press("escape", "ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, CommandPalette))
-        await pilot.press("escape", "5")
+        await pilot.press("escape", "2")
+        await until(pilot, lambda: isinstance(app.screen, SignalsScreen))
+        feed = app.screen
+        assert isinstance(feed, SignalsScreen)
+        await until(pilot, lambda: feed.table.rows)
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, ScheduledScreen))
+        waiting = app.screen
+        assert isinstance(waiting, ScheduledScreen)
+        await until(pilot, lambda: waiting.milestones.rows and waiting.ladders.rows)
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, PerformanceScreen))
+        measured = app.screen
+        assert isinstance(measured, PerformanceScreen)
+        await until(
+            pilot,
+            lambda: {"live_tick", "engine_lag"} <= {view.name for view in measured.timings.rows},
+        )
+        await pilot.press("5")
         await until(pilot, lambda: isinstance(app.screen, BacktestsScreen))
         await pilot.press("1")
         await until(pilot, lambda: app.screen is deck)
@@ -139,7 +167,7 @@ async def test_a_live_run_is_started_stopped_and_started_again_by_keyboard() -> 
         await until(pilot, lambda: deck.reason("start_again") == "")
         await pilot.press("s")
         await until(pilot, lambda: (v := instance(app, "LTCUSDT")) and v.status == "running")
-        await until(pilot, lambda: "is started again" in toasts(app))
+        await until(pilot, lambda: "LTCUSDT @ simulated: started" in toasts(app))
 
 
 async def test_the_form_shows_the_engines_own_words() -> None:
