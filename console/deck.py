@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import fsum
 from typing import Any, TypeAlias
 
-from console.deck_rows import Row, first_line, path_of, position_text, since
+from console.deck_rows import Row, first_line, is_about, path_of, position_text, since
 from console.feed import FEED_SIZE, FULL_SIZE, Feed, Transition, key_of_error, refusal_text
 from console.folds import MeterFold, MilestoneFold, RiskFold
 from console.views import (
@@ -442,12 +442,12 @@ class DeckState:
 
     def _failed(self, error: RunError) -> FeedEntry:
         key = key_of_error(error)
-        row = self._rows.get(key)
-        if row is not None:
-            row.errors += 1
-            row.last_error = first_line(str(error))
-            row.failure = error
-            self._touch(row)
+        for row in self._rows.values():
+            if is_about(key, row.key):
+                row.errors += 1
+                row.last_error = first_line(str(error))
+                row.failure = error
+                self._touch(row)
         self._errors += 1
         self._dirty.add("feed")
         when = error.when if error.when is not None else self._last.header.now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console.views import InstanceView
@@ -85,3 +85,12 @@ def position_text(signal: SignalRow | None) -> str:
 def first_line(text: str) -> str:
     """The first line of a text."""
     return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def is_about(key: RunKey, run: RunKey) -> bool:
+    """Whether an error with this key is about a run.
+
+    An exchange that fails for a symbol is one error that names no strategy: it is about all runs
+    there.
+    """
+    return key in (run, replace(run, strategy_name=""))

@@ -166,6 +166,22 @@ def test_errors_and_rejections_reach_feed_row_and_header() -> None:
     assert (shot.instances[0].errors, shot.instances[0].last_error) == (1, "ValueError: bad")
 
 
+def test_an_error_of_an_exchange_is_one_entry_and_counts_for_every_run_on_its_symbol() -> None:
+    state = deck()
+    beside = replace(KEY, strategy_name="sma-cross")
+    for number, key in enumerate((KEY, beside, OTHER)):
+        state.apply(status("running", key, f"i{number}"))
+    error = RunError(
+        OSError("gone"), stage="exchange", mode="live", symbol="BTCUSDT", exchange_name="sim",
+        when=T0,
+    )  # fmt: skip
+    state.apply(error)
+    shot = state.snapshot(T0, 1.0)
+    assert [view.errors for view in shot.instances] == [1, 1, 0]
+    assert shot.instances[1].last_error == "OSError: gone"
+    assert (shot.header.errors, shot.feed_total) == (1, 1)
+
+
 def test_an_error_outside_of_any_run_is_shown_too() -> None:
     state = deck()
     state.snapshot(T0, 1.0)

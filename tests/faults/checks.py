@@ -33,7 +33,9 @@ from tests.servers.bars import shown
 
 DAY = 1440 * MINUTE
 _EVERY = {name: 5 if interval == "5m" else 1 for name, (interval, _) in STRATEGIES.items()}
-_HARMLESS = ("duplicates", "unsorted")
+HARMLESS = ("duplicates", "unsorted")
+"""Faults that cost nothing at all."""
+
 _FAILED = re.compile(r"exchange 'binance', (\w+) 1m: (.+): ([^:]+); the next tick asks again .+")
 
 
@@ -240,7 +242,7 @@ def recoveries(seen: Observed) -> list[tuple[str, Trouble | None, int]]:
         mine = [
             trouble
             for trouble in seen.troubles
-            if (trouble.for_all or trouble.symbol == symbol) and trouble.name not in _HARMLESS
+            if (trouble.for_all or trouble.symbol == symbol) and trouble.name not in HARMLESS
         ]
         mine.sort(key=lambda trouble: trouble.until)
         ends = [trouble.until for trouble in mine]

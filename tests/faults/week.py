@@ -27,6 +27,8 @@ from tests.faults.weather import mixture
 
 START = parse_instant("2024-03-04T00:00")
 _DAY_MINUTES = 1440
+_LONGEST = 10 * MINUTE
+_NO_BAR = "a minute without a bar"
 _HEAD = ("fault", "injected", "error events", "stale events", "worst recovery", "trades compared")
 
 
@@ -69,8 +71,8 @@ def _progress(minute: int) -> None:
 def table(seen: Observed) -> list[str]:
     """One line a fault, most frequent first.
 
-    An event belongs to the last fault that its symbol had met by then; a trade to every fault that
-    its symbol met between its begin and its end.
+    A failed request belongs to the last fault that it had met, late data to the last one before
+    its minute was over, a trade to every fault that its symbol met between its begin and its end.
     """
     mine = {
         symbol: sorted(
@@ -79,29 +81,40 @@ def table(seen: Observed) -> list[str]:
         for symbol in seen.bars
     }
     starts = {symbol: [t.when for t in found] for symbol, found in mine.items()}
-
-    def last(symbol: str, when: int) -> str:
-        at = bisect_right(starts.get(symbol, []), when + 2 * MINUTE)
-        return mine[symbol][at - 1].name if at else ""
-
-    injected = Counter(trouble.name for trouble in seen.troubles)
-    errors = Counter(
-        last(event.symbol, event.when) for event in seen.errors
-        if event.stage != "validation" and event.when is not None
-    )  # fmt: skip
-    stale = Counter(last(s.symbol, s.when - 2 * MINUTE) for s in seen.statuses if s.stale)
+    failed = Counter(
+        _cause(mine[call.symbol], starts[call.symbol], call.began, call.ended)
+        for call in checks.failed_calls(seen)
+    )
+    late = Counter(
+        _cause(mine[status.symbol], starts[status.symbol], status.when, status.when + MINUTE)
+        for status in seen.statuses
+        if status.stale
+    )
     worst: dict[str, int] = {}
     for _, trouble, ticks in checks.recoveries(seen):
         if trouble is not None:
             worst[trouble.name] = max(worst.get(trouble.name, 0), ticks)
     trades = _trades(seen, mine, starts)
+    injected = Counter(trouble.name for trouble in seen.troubles)
     rows = [
-        (name, str(count), str(errors[name]), str(stale[name]), _ticks(worst.get(name)),
+        (name, str(count), str(failed[name]), str(late[name]), _ticks(worst.get(name)),
          str(trades[name]))
-        for name, count in injected.most_common()
+        for name, count in (*injected.most_common(), (_NO_BAR, 0))
     ]  # fmt: skip
     widths = [max(len(row[n]) for row in (_HEAD, *rows)) for n in range(len(_HEAD))]
     return [_line(row, widths) for row in (_HEAD, tuple("-" * w for w in widths), *rows)]
+
+
+def _cause(troubles: list[Trouble], starts: list[int], begin: int, end: int) -> str:
+    """The last harmful fault with an effect between two instants."""
+    for trouble in reversed(troubles[: bisect_right(starts, end)]):
+        if trouble.name in checks.HARMLESS:
+            continue
+        if trouble.until >= begin:
+            return trouble.name
+        if trouble.when < begin - _LONGEST:
+            break
+    return _NO_BAR
 
 
 def _trades(
