@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+from console import kept_walkers
 from console.deck import DeckState
 from console.kept_backtests import KIND, recalled
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
@@ -73,6 +74,7 @@ class FollowingHost:
         self._tallies: dict[RunKey, _Tally] = {}
         self._number = 0
         self._finished = 0
+        self._listed: set[str] = set()
         self._heard_at = 0.0
         self._snapshot = self._deck.snapshot(0, time.monotonic())
 
@@ -158,6 +160,14 @@ class FollowingHost:
 
     def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
         """Refused: bars are not in the state file."""
+        return self._refused()
+
+    def skip_strategy(self, run_id: str, strategy_name: str) -> Future[str]:
+        """Refused."""
+        return self._refused()
+
+    def rank_by(self, run_id: str, metric: str) -> Future[str]:
+        """Refused: what is followed is ranked where it runs."""
         return self._refused()
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
@@ -263,10 +273,14 @@ class FollowingHost:
 
     def _show_finished(self, reader: Reader) -> None:
         for saved in reader.finished():
-            if saved.kind != KIND or self._deck.backtest(saved.run_id) is not None:
+            if saved.run_id in self._listed:
                 continue
+            self._listed.add(saved.run_id)
             try:
-                self._deck.put_backtest(recalled(saved, (saved.when, saved.when))[1])
+                if saved.kind == KIND:
+                    self._deck.put_backtest(recalled(saved, (saved.when, saved.when))[1])
+                elif saved.kind == kept_walkers.KIND:
+                    self._deck.put_walker(kept_walkers.recalled(saved)[1])
             except EngineError as error:
                 _log.warning("%s", error)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import threading
 import time
@@ -20,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from console.backtests import BacktestDesk
 from console.catalog import catalog_of, complete_catalog, symbols_of
 from console.deck import DeckState
 from console.discovery import Workshop, equip
@@ -28,14 +26,9 @@ from console.inspection import inspect, profiles_of
 from console.live_desk import LiveDesk
 from console.logs import LogBuffer, log_path, note_entry
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
-from console.run_requests import (
-    RequestError,
-    backtest_job,
-    check_request,
-)
+from console.run_requests import RequestError, check_request
 from console.settings import Project
 from console.views import (
-    BacktestView,
     Catalog,
     DeckSnapshot,
     FeedEntry,
@@ -45,13 +38,12 @@ from console.views import (
     RunRequest,
 )
 from console.vitals import watch
+from console.workbench import KINDS, Workbench
 from engine import Engine
 from engine.core.pricing import pnl
 from engine.domain.changes import MetaSaved
 from engine.domain.errors import EngineError, RunError, RunStateError
 from engine.domain.ports import Clock
-from engine.jobs import ENTRY
-from engine.runs.workers import WorkerPool
 
 BEAT_SECONDS = 0.2
 """Least time between two snapshots: at most 5 a second."""
@@ -137,7 +129,7 @@ class EngineHost:
         self._loop: asyncio.AbstractEventLoop
         self._engine: Engine
         self._workshop: Workshop
-        self._desk: BacktestDesk
+        self._desk: Workbench
         self._live: LiveDesk
         self._restored = ""
         self._dirty: asyncio.Event
@@ -197,7 +189,7 @@ class EngineHost:
         return not self._thread.is_alive()
 
     def start_run(self, request: RunRequest) -> Future[str]:
-        """Start a live run or a backtest and answer its run id."""
+        """Start a live run, a backtest or a walker and answer its run id."""
         return self._command(lambda: self._start_run(request))
 
     def check(self, request: RunRequest) -> Future[tuple[FieldError, ...]]:
@@ -209,7 +201,7 @@ class EngineHost:
         return self._command(lambda: self._stop_run(run_id))
 
     def start_again(self, run_id: str) -> Future[str]:
-        """Start a live run again, or the same backtest as a new one; answers a sentence."""
+        """Start a live run again, or the same backtest or walker as a new one; says so."""
         return self._command(lambda: self._start_again(run_id))
 
     def close_run(self, run_id: str) -> Future[str]:
@@ -235,6 +227,14 @@ class EngineHost:
     def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
         """What there is to know of one live run, with bars of that interval."""
         return self._command(lambda: self._inspect(run_id, interval))
+
+    def skip_strategy(self, run_id: str, strategy_name: str) -> Future[str]:
+        """Leave one strategy of a walker out; the others go on."""
+        return self._command(lambda: self._at_desk(lambda d: d.skip(run_id, strategy_name)))
+
+    def rank_by(self, run_id: str, metric: str) -> Future[str]:
+        """Rank a walker by another metric."""
+        return self._command(lambda: self._at_desk(lambda d: d.rank_by(run_id, metric)))
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange; () when it cannot tell."""
@@ -315,12 +315,8 @@ class EngineHost:
             self._engine = engine
             self._workshop = equip(engine, plan.project)
             self._prepare_deck(engine)
-            pool = WorkerPool(ENTRY, plan.max_workers, output=os.devnull)
-            self._desk = BacktestDesk(
-                pool,
-                self._put_backtest,
-                engine.clock.now,
-                lambda finished: engine.store.commit([finished]),
+            self._desk = Workbench(
+                engine, self._workshop, self._deck, self._dirty.set, plan.max_workers
             )
             self._live = LiveDesk(engine, self._deck, self._publish)
             catalog = catalog_of(engine, self._workshop)
@@ -352,9 +348,7 @@ class EngineHost:
             _log.info("%s", restored.sentence)
         self._restored = restored.sentence
         background.append(
-            asyncio.create_task(
-                self._desk.recall(restored.finished, self._put_older), name="finished backtests"
-            )
+            asyncio.create_task(self._desk.recall(restored.finished), name="finished runs")
         )
         if self._plan.meta:
             await self._engine.store.commit([MetaSaved(*item) for item in self._plan.meta])
@@ -405,14 +399,6 @@ class EngineHost:
                 self._notices.append(entry)
         self._dirty.set()
 
-    def _put_backtest(self, view: BacktestView) -> None:
-        self._deck.put_backtest(view)
-        self._dirty.set()
-
-    def _put_older(self, view: BacktestView) -> None:
-        self._deck.put_older_backtest(view)
-        self._dirty.set()
-
     async def _beat(self) -> None:
         while True:
             with suppress(TimeoutError):
@@ -447,8 +433,8 @@ class EngineHost:
         problems = await check_request(self._engine, self._workshop, request)
         if problems:
             raise RequestError(problems)
-        if request.kind == "backtest":
-            run_id = self._desk.start(request, backtest_job(self._engine, self._workshop, request))
+        if request.kind in KINDS:
+            run_id = self._desk.start(request)
             self._publish()
             return run_id
         return await self._live.start(request)
@@ -457,11 +443,14 @@ class EngineHost:
         instance = self._live.instance(run_id)
         return await inspect(self._engine, instance, interval, self._deck.failure(instance.key))
 
+    async def _at_desk(self, act: Callable[[Workbench], str]) -> str:
+        said = act(self._desk)
+        self._publish()
+        return said
+
     async def _stop_run(self, run_id: str) -> str:
         if self._desk.knows(run_id):
-            said = self._desk.stop(run_id)
-            self._publish()
-            return said
+            return await self._at_desk(lambda desk: desk.stop(run_id))
         return await self._live.command(run_id, "stop")
 
     async def _start_again(self, run_id: str) -> str:

@@ -88,6 +88,14 @@ class HostPort(Protocol):
         """What there is to know of one live run, with bars of that interval."""
         ...
 
+    def skip_strategy(self, run_id: str, strategy_name: str) -> Future[str]:
+        """Leave one strategy of a walker out; gives a sentence."""
+        ...
+
+    def rank_by(self, run_id: str, metric: str) -> Future[str]:
+        """Rank a walker by another metric; gives a sentence."""
+        ...
+
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange, empty when it cannot tell."""
         ...

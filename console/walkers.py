@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -114,11 +114,9 @@ class WalkerDesk:
         return run_id
 
     async def recall(self, finished: Sequence[FinishedSaved], put_older: Put) -> None:
-        """List walkers of earlier sessions, given oldest first."""
-        mine = [saved for saved in finished if saved.kind == KIND]
-        numbers = (saved.run_id.rpartition("-")[2] for saved in mine)
-        self._number = max((int(n) for n in numbers if n.isdecimal()), default=0)
-        for saved in reversed(mine):
+        """List walkers of earlier sessions, given oldest first; reading them takes a while."""
+        self.take_numbers(finished)
+        for saved in reversed([saved for saved in finished if saved.kind == KIND]):
             try:
                 request, view = await asyncio.to_thread(recalled, saved)
             except EngineError as error:
@@ -127,6 +125,12 @@ class WalkerDesk:
             places = {row.name: row.place for row in view.rows}
             self._entries[view.run_id] = _Entry(request, view, places)
             put_older(view)
+
+    def take_numbers(self, finished: Sequence[FinishedSaved]) -> None:
+        """New walkers get numbers above those of stored ones."""
+        ids = (saved.run_id for saved in finished if saved.kind == KIND)
+        numbers = (int(n) for run_id in ids if (n := run_id.rpartition("-")[2]).isdecimal())
+        self._number = max(self._number, *numbers, 0)
 
     def stop(self, run_id: str) -> str:
         """Ask a walker to stop: strategies being tested end early, no other is begun."""
@@ -152,10 +156,8 @@ class WalkerDesk:
         Raises:
             SchemaError: the metric is unknown.
         """
-        if metric not in METRICS:
-            raise SchemaError(f"metric {metric!r} is unknown: use one of {', '.join(METRICS)}")
         entry = self._entries[run_id]
-        entry.view = replace(entry.view, metric=metric)
+        entry.view = ranked_by(entry.view, metric)
         self._show(entry)
         return f"{run_id} is ranked by {metric}"
 
@@ -211,8 +213,6 @@ class WalkerDesk:
             entry.waiting = None
         if entry.execution is not None:
             entry.view = _running_view(entry, entry.execution.statistics(entry.view.metric))
-        else:
-            entry.view = _ranked_again(entry)
         self._put(entry.view)
 
     def _set(self, entry: _Entry, **changes: object) -> None:
@@ -231,7 +231,7 @@ def _running_view(entry: _Entry, found: WalkerStatistics) -> WalkerView:
     if status == "queued" and begun:
         status = "running"
     return replace(
-        _with_ranking(entry, found.strategies, found.best_strategy, found.best_metric),
+        _with_ranking(entry.view, entry.places, found.strategies, best(found.strategies)),
         status=status,
         progress=progress if status not in _ENDED else entry.view.progress,
         eta_seconds=eta if status not in _ENDED else None,
@@ -240,44 +240,46 @@ def _running_view(entry: _Entry, found: WalkerStatistics) -> WalkerView:
     )
 
 
-def _with_ranking(
-    entry: _Entry,
-    strategies: Sequence[WalkedStrategy],
-    best_strategy: str | None,
-    best_metric: float | None,
-) -> WalkerView:
-    rows = tuple(
-        WalkerRow(
-            name=item.strategy_name,
-            place=entry.places[item.strategy_name],
-            status=item.status,
-            rank=at if item.metric_value is not None else None,
-            progress=item.progress,
-            metric_value=item.metric_value,
-            best=item.strategy_name == best_strategy,
-            outcome=item.outcome,
-            error=item.error,
-        )
-        for at, item in enumerate(strategies, start=1)
-    )
-    best_name = best_strategy or ""
-    return replace(entry.view, rows=rows, best_strategy=best_name, best_metric=best_metric)
+def ranked_by(view: WalkerView, metric: str) -> WalkerView:
+    """A walker that has ended, by another metric.
 
-
-def _ranked_again(entry: _Entry) -> WalkerView:
-    """A walker of an earlier session by the metric that is chosen now."""
+    Raises:
+        SchemaError: the metric is unknown.
+    """
+    if metric not in METRICS:
+        raise SchemaError(f"metric {metric!r} is unknown: use one of {', '.join(METRICS)}")
     walked = [
         WalkedStrategy(
             Candidate(row.name, row.name), cast(Status, row.status), None, row.progress,
             row.outcome, row.error,
         )
-        for row in sorted(entry.view.rows, key=lambda row: row.place)
+        for row in sorted(view.rows, key=lambda row: row.place)
     ]  # fmt: skip
-    found = judged(walked, entry.view.metric)
-    winner = best(found)
-    return _with_ranking(
-        entry,
-        ranked(found),
-        winner.strategy_name if winner else None,
-        winner.metric_value if winner else None,
+    found = judged(walked, metric)
+    places = {row.name: row.place for row in view.rows}
+    return _with_ranking(replace(view, metric=metric), places, ranked(found), best(found))
+
+
+def _with_ranking(
+    view: WalkerView,
+    places: Mapping[str, int],
+    strategies: Sequence[WalkedStrategy],
+    winner: WalkedStrategy | None,
+) -> WalkerView:
+    rows = tuple(
+        WalkerRow(
+            name=item.strategy_name,
+            place=places[item.strategy_name],
+            status=item.status,
+            rank=at if item.metric_value is not None else None,
+            progress=item.progress,
+            metric_value=item.metric_value,
+            best=item is winner,
+            outcome=item.outcome,
+            error=item.error,
+        )
+        for at, item in enumerate(strategies, start=1)
     )
+    best_strategy = winner.strategy_name if winner else ""
+    best_metric = winner.metric_value if winner else None
+    return replace(view, rows=rows, best_strategy=best_strategy, best_metric=best_metric)

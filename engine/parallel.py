@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.domain.errors import EngineError, NotRegisteredError
+from engine.domain.errors import NotRegisteredError
 from engine.domain.outcome import BacktestOutcome
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.time import MINUTE
@@ -23,11 +23,10 @@ from engine.runs.group_runs import Walk
 from engine.runs.walker import StrategyRun, Told
 from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
 from engine.runtime import Engine
-from engine.services.clock import SystemClock
-from engine.services.market import Market
 from engine.services.pages import SharedPages
 
 _PREFIX = "signaldeck-walker-"
+_log = logging.getLogger("signaldeck.walker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +129,16 @@ class PoolRunner:
         if opened is None:
             return
         pages = SharedPages(Path(self._folder), opened.name, registered=opened)
-        until = walk.frame.end_date + MINUTE
-        market = Market(pages.schema(), walk.settings, SystemClock(), until)
-        since = first_asked(walk.frame.start_date, walk.settings)
-        with suppress(EngineError):  # the strategies will run into it, and say so
-            await market.ensure(walk.key.symbol, since, until)
+        # Beyond the frame on both sides: a hole at its start is looked behind, and what is held at
+        # its end is followed.
+        margin = (walk.settings.max_gap_minutes + 2) * MINUTE
+        since = first_asked(walk.frame.start_date, walk.settings) - margin
+        try:
+            pages.schema()
+            await pages.gather(walk.key.symbol, since, walk.frame.end_date + margin)
+        except Exception as error:
+            # The strategies will run into it themselves, after the retries it deserves.
+            _log.info("%s: bars could not be gathered: %s", walk.key, error)
 
 
 class _PooledRun:

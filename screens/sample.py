@@ -429,6 +429,14 @@ class SampleHost:
         view = next(v for v in self._snapshot.instances if v.instance_id == run_id)
         return _done(instance_detail(view, interval))
 
+    def skip_strategy(self, run_id: str, strategy_name: str) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"skip {run_id} {strategy_name}", f"{strategy_name} is skipped")
+
+    def rank_by(self, run_id: str, metric: str) -> Future[str]:
+        """Take note of it."""
+        return self._answer(f"rank {run_id} {metric}", f"{run_id} is ranked by {metric}")
+
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """The symbols of the catalog."""
         named = (e.symbols for e in self._snapshot.catalog.exchanges if e.name == exchange_name)

@@ -18,16 +18,18 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from engine.core.candles import Source, to_columns
 from engine.core.pricing import plain_number
-from engine.domain.bars import Candles, Columns
+from engine.domain.bars import INTERVAL_MINUTES, Candles, Columns, concat, select
 from engine.domain.ports import CandleRows
 from engine.domain.schemas import ExchangeSchema, is_async
-from engine.domain.time import to_ms
+from engine.domain.time import MINUTE, from_ms, to_ms
+from engine.services.clock import SystemClock
+from engine.services.market import PAGE
 
 _FACTS: Final = "exchange.json"
 _WAIT_SECONDS: Final = 0.01
@@ -42,6 +44,7 @@ class SharedPages:
         open_exchange: opens the exchange; called when something is needed that the folder does not
             hold, at most once.
         registered: the exchange, when it is there without being opened.
+        now: the present instant, ms UTC; what has not closed by then is no history, and not kept.
     """
 
     def __init__(
@@ -50,11 +53,14 @@ class SharedPages:
         name: str,
         open_exchange: Callable[[], ExchangeSchema] | None = None,
         registered: ExchangeSchema | None = None,
+        now: Callable[[], int] | None = None,
     ) -> None:
         self._folder = folder
         self._name = name
         self._open = open_exchange
         self._there = registered
+        self._now = now or SystemClock().now
+        self._blocks: dict[tuple[str, str], _Block | None] = {}
 
     def schema(self) -> ExchangeSchema:
         """The exchange as runs see it; it is not opened if another process has said what it is.
@@ -83,9 +89,39 @@ class SharedPages:
             if inspect.isawaitable(done):
                 await done
 
+    async def gather(self, symbol: str, since: int, until: int) -> None:
+        """Keep all 1m bars that open in ``[since, until)`` (ms UTC) as one file.
+
+        Whatever asks for some of them then maps that file, and gets as many as there are.
+
+        Raises:
+            EngineError: the exchange's answer cannot be used.
+            Exception: the exchange failed.
+        """
+        parts: list[Columns] = []
+        cursor = since
+        while cursor < until:
+            limit = min(PAGE, -(-(until - cursor) // MINUTE))
+            rows = self._real("get_candles")(symbol, "1m", from_ms(cursor), limit)
+            if inspect.isawaitable(rows):
+                rows = await rows
+            columns = self._closed(to_columns(rows, Source(self._name, symbol, "1m")), MINUTE)
+            stamps = columns.timestamp
+            keep = (stamps >= cursor) & (stamps < until)
+            cursor += limit * MINUTE
+            if keep.any():
+                parts.append(select(columns, keep))
+                cursor = int(stamps[keep].max()) // MINUTE * MINUTE + MINUTE
+        file = self._block_file(symbol, "1m")
+        _write(file, concat(parts) if parts else Candles.empty().columns())
+        _replace(file.with_suffix(".json"), json.dumps([since, until]).encode())
+
     # -- candles -------------------------------------------------------------------------------
 
     def _at_once(self, symbol: str, interval: str, since: datetime, limit: int) -> CandleRows:
+        gathered = self._gathered(symbol, interval, since)
+        if gathered is not None:
+            return gathered
         file = self._page(symbol, interval, since, limit)
         found = _read(file)
         if found is not None:
@@ -98,6 +134,9 @@ class SharedPages:
             return self._kept(file, rows, symbol, interval)
 
     async def _later(self, symbol: str, interval: str, since: datetime, limit: int) -> CandleRows:
+        gathered = self._gathered(symbol, interval, since)
+        if gathered is not None:
+            return gathered
         file = self._page(symbol, interval, since, limit)
         found = _read(file)
         if found is not None:
@@ -109,15 +148,34 @@ class SharedPages:
             rows = await self._real("get_candles")(symbol, interval, since, limit)
             return self._kept(file, rows, symbol, interval)
 
+    def _gathered(self, symbol: str, interval: str, since: datetime) -> Candles | None:
+        """What was gathered, from ``since`` on; None if that is not among it."""
+        name = symbol, interval
+        if name not in self._blocks:
+            self._blocks[name] = _read_block(self._block_file(symbol, interval))
+        block, start = self._blocks[name], to_ms(since)
+        if block is None or not block.since <= start < block.until:
+            return None
+        return block.candles[int(block.candles.timestamp.searchsorted(start)) :]
+
     def _kept(self, file: Path, rows: Any, symbol: str, interval: str) -> Candles:
         columns = to_columns(rows, Source(self._name, symbol, interval))
+        columns = self._closed(columns, INTERVAL_MINUTES[interval] * MINUTE)
         _write(file, columns)
         return Candles(columns)
 
+    def _closed(self, columns: Columns, step: int) -> Columns:
+        """The bars that have closed by now, and those that never can: they are named as errors."""
+        stamps, now = columns.timestamp, self._now()
+        forming = (stamps + step > now) & (stamps <= now + step)
+        return select(columns, ~forming) if forming.any() else columns
+
+    def _block_file(self, symbol: str, interval: str) -> Path:
+        return self._folder / f"{_digest(f'{symbol}|{interval}')}.npy"
+
     def _page(self, symbol: str, interval: str, since: datetime, limit: int) -> Path:
         # Runs of one frame ask for the same pages, because they load history in the same steps.
-        asked = f"{symbol}|{interval}|{to_ms(since)}|{limit}"
-        return self._folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.npy"
+        return self._folder / f"{_digest(f'{symbol}|{interval}|{to_ms(since)}|{limit}')}.npy"
 
     # -- the exchange itself -------------------------------------------------------------------
 
@@ -146,6 +204,16 @@ class SharedPages:
     def _real(self, function: str) -> Any:
         found = getattr(self._exchange(), function)
         return found if found is not None else _absent
+
+
+class _Block(NamedTuple):
+    since: int
+    until: int
+    candles: Candles
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _absent(symbol: str, value: float) -> str:
@@ -191,6 +259,15 @@ def _read(file: Path) -> Candles | None:
         return None
     stamps, *prices = np.asarray(block)
     return Candles.from_columns(stamps.view(np.int64), *prices)
+
+
+def _read_block(file: Path) -> _Block | None:
+    try:
+        since, until = json.loads(file.with_suffix(".json").read_bytes())
+    except FileNotFoundError:
+        return None
+    candles = _read(file)
+    return None if candles is None else _Block(since, until, candles)
 
 
 def _write(file: Path, columns: Columns) -> None:

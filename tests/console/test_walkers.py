@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
+from console.demo import demo_plan
 from console.discovery import Workshop, equip
 from console.kept_walkers import kept, recalled
-from console.run_requests import check_request, completed, walk_of
+from console.run_requests import RequestError, check_request, completed, walk_of
 from console.settings import load_project
 from console.views import RunRequest
 from console.walker_views import WalkerView
 from console.walkers import WalkerDesk
 from engine import Engine
-from engine.domain.errors import RunStateError, SchemaError, StateError
+from engine.domain.errors import EngineError, RunStateError, SchemaError, StateError
 from engine.domain.walks import METRICS
 from engine.jobs import ENTRY
 from engine.runs.workers import WorkerPool
+from tests.console.host_bed import TIMEOUT, running
 
 FILE = """
 import threading
@@ -229,3 +231,34 @@ async def test_requests_are_checked_in_the_words_of_the_engine(tmp_path: Path) -
         )
         odd = await problems(**{**grid, "strategy_name": "odd"})
         assert "speed, which none of longs, none takes" in odd["strategy_name"]
+
+
+def test_the_host_runs_walkers_keeps_them_and_lists_them_again(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FILE)
+    plan = demo_plan(live=False, strategies=str(tmp_path), max_workers=2)
+    plan = replace(plan, state=str(tmp_path / "state.db"))
+    with running(plan) as watch:
+        host = watch.host
+        assert host.check(REQUEST).result(TIMEOUT) == ()
+        run_id = host.start_run(REQUEST).result(TIMEOUT)
+        assert [view.run_id for view in host.snapshot.walkers] == [run_id]
+        shot = watch.until(lambda s: s.walkers[0].status == "done")
+        assert shot.versions.walkers > 1 and len(shot.walkers[0].rows) == 3
+        assert "win_rate" in host.rank_by(run_id, "win_rate").result(TIMEOUT)
+        assert host.snapshot.walkers[0].metric == "win_rate"
+        for refused in (
+            host.skip_strategy(run_id, "longs"), host.stop_run(run_id),
+            host.rank_by("backtest-1", "cagr"), host.rank_by(run_id, "luck"),
+        ):  # fmt: skip
+            with pytest.raises(EngineError):
+                refused.result(TIMEOUT)
+        assert "walker-2 is started" in host.start_again(run_id).result(TIMEOUT)
+        watch.until(lambda s: s.walkers[0].run_id == "walker-2" and s.walkers[0].status == "done")
+        bad = replace(REQUEST, strategies=("gone",))
+        with pytest.raises(RequestError, match="'gone'"):
+            host.start_run(bad).result(TIMEOUT)
+    with running(plan) as watch:
+        shot = watch.until(lambda s: len(s.walkers) == 2)
+        assert [view.run_id for view in shot.walkers] == ["walker-2", "walker-1"]
+        assert shot.walkers[0].rows[0].outcome is not None
+        assert watch.host.start_run(REQUEST).result(TIMEOUT) == "walker-3"
