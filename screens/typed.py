@@ -66,9 +66,9 @@ class TypedDialog(ModalScreen[bool]):
     def on_mount(self) -> None:
         """No has the focus; prices and ages in the detail move."""
         self.query_one("#no", Button).focus()
-        self.set_interval(1.0, self.follow)
+        self.set_interval(1.0, self.ask_again)
 
-    async def follow(self) -> None:
+    async def ask_again(self) -> None:
         """Ask for the detail again."""
         if self._renew is not None:
             await self._renew()

@@ -53,7 +53,7 @@ async def test_the_price_to_be_booked_moves_and_an_old_one_is_called_old() -> No
         views[0] = replace(views[0], flags=("stale",), last_price=40_000.0)
         host.swap(replace(snapshot(), instances=tuple(views)), "instances")
         assert isinstance(app.screen, TypedDialog)
-        await app.screen.follow()
+        await app.screen.ask_again()
         assert "THE DATA IS STALE: this price is 4m 00s old." in detail(app)
         assert "It books about 40,000.0" in detail(app)
         await pilot.press("escape")
