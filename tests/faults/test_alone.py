@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from engine.domain.errors import ExchangeError, RunError
 from engine.domain.time import MINUTE, parse_instant
 from tests.faults import checks
 from tests.faults.simulation import EXCHANGE, SYMBOLS, Observed, Plan, simulate
-from tests.faults.troubled import Scripts, SkippingLoop, label
+from tests.faults.troubled import Question, Scripts, SkippingLoop, label
 from tests.servers import faults
 from tests.servers.faults import Fault, FaultScript, status
 
@@ -203,3 +206,101 @@ def test_an_exchange_with_a_wrong_clock_is_asked_once_a_minute(seen: Observed) -
         assert sum(minute >= START + 150 * MINUTE for minute in quiet) >= 30
     # Every half an hour, not every minute.
     assert seen.time_requests == 1 + 220 // 30
+
+
+# -- checks that find nothing prove nothing ----------------------------------------------------
+
+
+def _samples(seen: Observed, symbol: str, first: int, count: int, **lag: int) -> Observed:
+    """Some minutes in which a symbol's data, or what was settled of it, lags behind."""
+    samples = list(seen.samples)
+    at = (first - seen.plan.start) // MINUTE
+    for index in range(at, at + count):
+        sample = samples[index]
+        served = {**sample.served, symbol: sample.served[symbol] - lag.get("served", 0)}
+        settled = {
+            name: until - (lag.get("settled", 0) if name[1] == symbol else 0)
+            for name, until in sample.settled.items()
+        }
+        samples[index] = replace(sample, served=served, settled=settled)
+    return replace(seen, samples=samples)
+
+
+def _one_later(seen: Observed) -> Observed:
+    name, found = next((n, f) for n, f in seen.transitions.items() if len(f) > 2)
+    moved = [*found[:1], replace(found[1], when=found[1].when + MINUTE), *found[2:]]
+    return replace(seen, transitions={**seen.transitions, name: moved})
+
+
+def _vague(seen: Observed) -> Observed:
+    at = next(n for n, event in enumerate(seen.errors) if event.stage == "exchange")
+    event = seen.errors[at]
+    failed = ExchangeError("it failed")
+    failed.__cause__ = event.cause.__cause__
+    vague = RunError(
+        failed, stage="exchange", symbol=event.symbol, exchange_name=EXCHANGE, when=event.when
+    )
+    return replace(seen, errors=[*seen.errors[:at], vague, *seen.errors[at + 1 :]])
+
+
+def _bar(seen: Observed) -> Observed:
+    bars = list(seen.bars["BTCUSDT"])
+    bars[70] = bars[70]._replace(close=bars[70].close * 1.0001)
+    return replace(seen, bars={**seen.bars, "BTCUSDT": bars})
+
+
+def _quiet(seen: Observed) -> int:
+    return checks.quiet_minutes(seen, "ETHUSDT")[5]
+
+
+DOCTORED: dict[str, tuple[Callable[[Observed], Observed], Callable[[Observed], list[str]]]] = {
+    "a run that ended": (
+        lambda s: replace(s, samples=[replace(s.samples[9], ended=(("drift", "BTCUSDT"),))]),
+        checks.crashes,
+    ),
+    "a forming bar": (_bar, checks.wrong_bars),
+    "a failure untold": (
+        lambda s: replace(s, errors=[e for e in s.errors if e.symbol != "SOLUSDT"]),
+        checks.unclear_errors,
+    ),
+    "a failure told twice": (
+        lambda s: replace(s, errors=[*s.errors, s.errors[-1]]),
+        checks.unclear_errors,
+    ),
+    "a vague error": (_vague, checks.unclear_errors),
+    "a status twice": (
+        lambda s: replace(s, statuses=[*s.statuses, s.statuses[-1]]),
+        checks.wrong_statuses,
+    ),
+    "late data untold": (lambda s: replace(s, statuses=s.statuses[40:]), checks.wrong_statuses),
+    "a bar not settled": (
+        lambda s: _samples(s, "ETHUSDT", _quiet(s), 1, settled=MINUTE),
+        checks.unsettled,
+    ),
+    "a slow recovery": (
+        lambda s: _samples(
+            s, "BTCUSDT", outage(status(500))[1] // MINUTE * MINUTE, 3, served=2 * MINUTE
+        ),
+        checks.slow_recoveries,
+    ),
+    "a decision not made": (
+        lambda s: replace(s, asked={name: set(list(at)[9:]) for name, at in s.asked.items()}),
+        checks.missed_decisions,
+    ),
+    "a question too many": (
+        lambda s: replace(s, questions=[*s.questions, Question(_quiet(s), "ETHUSDT", "1m", True)]),
+        checks.idle_requests,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DOCTORED)
+def test_what_is_wrong_is_found(seen: Observed, what: str) -> None:
+    doctor, check = DOCTORED[what]
+    assert check(seen) == []
+    assert check(doctor(seen)) != []
+
+
+async def test_a_late_exit_is_found(seen: Observed) -> None:
+    backtested = await checks.backtests(seen)
+    assert checks.wrong_trades(_one_later(seen), backtested) != []
