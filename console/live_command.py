@@ -69,6 +69,8 @@ def run_live(project: Project, options: LiveOptions) -> int:
     """
     if options.on_exit not in ON_EXIT:
         raise UsageProblem(f"--on-exit {options.on_exit!r}: use one of {', '.join(ON_EXIT)}")
+    if project.state == ":memory:":
+        raise UsageProblem("a live run has to remember what it holds: name a file with --state")
     if options.read_only:
         raise UsageProblem("a live run writes its state: leave out --read-only")
     if problem := open_log():

@@ -125,6 +125,7 @@ def read(project: Path, sql: str) -> list[tuple[object, ...]]:
         (("opens", "--symbol", "XXX", "--exchange", "sim"), "'XXX' is unknown"),
         ((*OPENS, "--on-exit", "panic"), "detach, drain, close"),
         ((*OPENS, "--read-only"), "--read-only"),
+        ((*OPENS, "--state", ":memory:"), "name a file"),
     ],
 )
 def test_bad_usage_leaves_no_state(
