@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, Protocol
 
+from pydantic import ValidationError
+
 from engine.core.candles import Source
 from engine.domain.changes import (
     CommandNoted,
@@ -210,6 +212,8 @@ class LiveRuns:
             record = left.instance or self._without_record(key, state)
             kept = _Left(left, record, seen.when if seen else None)
             self._sessions[key] = record.session
+            if wrong := self._settings_of(record)[1]:
+                problems.append(f"{key}: {wrong}")
             try:
                 self._remember(key, kept, recent[key])
                 restored.append(self._restored(key, kept))
@@ -320,10 +324,25 @@ class LiveRuns:
             started_at=self._home.clock.now(),
         )
 
+    def _settings_of(self, record: InstanceRecord) -> tuple[Settings, str]:
+        """A run's settings, and what is wrong with those that are stored, "" if nothing is.
+
+        Another version may know other ones: what can be used is, the rest are the present ones.
+        """
+        present = self._home.settings
+        known = {name: v for name, v in record.settings.items() if name in Settings.model_fields}
+        unknown = ", ".join(sorted(set(record.settings) - set(known)))
+        problem = f"settings this version does not know: {unknown}" if unknown else ""
+        try:
+            return Settings.model_validate({**present.model_dump(), **known}), problem
+        except ValidationError as error:
+            text = "; ".join(f"{item['loc']}: {item['msg']}" for item in error.errors())
+            return present, f"settings that cannot be used, so the present ones are: {text}"
+
     def _remember(self, key: RunKey, left: _Left, recent: Iterable[JournalEvent]) -> None:
         """What the session did before this process began counts in its reports."""
         record = left.record
-        settings = Settings.model_validate(record.settings)
+        settings, _ = self._settings_of(record)
         journal = self._home.recorder.begin(key, record.started_at, settings)
         journal.restore(left.state, recent)
         if record.status not in ("running", "stopping"):
@@ -339,7 +358,7 @@ class LiveRuns:
                 strategy_name=key.strategy_name, interval="1m", get_signal=_no_signal,
                 risk_list=record.risk_names,
             )  # fmt: skip
-        settings = Settings.model_validate(record.settings)
+        settings, _ = self._settings_of(record)
         journal = self._home.recorder.journals[key]
         return self._live_execution(
             key, strategy, exchange, settings, record, journal, left.state, left.seen_until

@@ -84,3 +84,26 @@ async def test_the_others_go_on(tmp_path: Path) -> None:
     async with trading(path, clock) as (engine, errors):
         await engine.bus.flush()
         assert errors == [], "it is said once"
+
+
+async def test_settings_of_another_version_hold_nobody_up(tmp_path: Path) -> None:
+    path, clock = tmp_path / "state.db", SimulatedClock(T0)
+    async with trading(path, clock) as (engine, errors):
+        for name in RUNS:
+            live(engine, name).start()
+        await clock.sleep_until(T0 + 3 * MINUTE + 1)
+    old = "json_set(payload, '$.settings.percent_fee', 0.25, '$.settings.odd_setting', 1)"
+    bad = "json_set(payload, '$.settings.percent_fee', 'much')"
+    tampered(path, [
+        (f"UPDATE instance SET payload = {old} WHERE strategy = 'a'", ()),
+        (f"UPDATE instance SET payload = {bad} WHERE strategy = 'b'", ()),
+    ])  # fmt: skip
+    async with trading(path, clock) as (engine, errors):
+        executions: list[Any] = [live(engine, name).execution for name in RUNS]
+        await engine.bus.flush()
+        assert [one.settings.percent_fee for one in executions] == [0.25, 0.1, 0.1]
+        first, second = (str(error) for error in errors)
+        assert "settings this version does not know: odd_setting" in first
+        assert "settings that cannot be used" in second and "percent_fee" in second
+        await clock.sleep_until(T0 + 8 * MINUTE)
+        assert [len(one.journal.trades) for one in executions] == [1, 1, 1]
