@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from engine import (
     listen_walker_progress,
     open_exchange,
 )
-from engine.domain.time import from_ms
+from engine.domain.time import from_ms, parse_instant
 from engine.runs.workers import WorkerPool
 from tests.runs.bed import MINUTE, RELAXED, SYMBOL, T0
 
@@ -236,3 +237,52 @@ async def test_what_workers_cannot_find_is_said_at_once(folder: Path) -> None:
                 start(SYMBOL, walker_name="w", workers=-1)
         events = [event async for event in Walker.run(SYMBOL, walker_name="w")]
         assert len(events) == 2
+
+
+EIGHT = """
+from engine import Signal, add_strategy, get_candles
+
+async def cross(symbol, when, fast, slow):
+    closes = (await get_candles(symbol, "1m", slow + 1)).close.tolist()
+    if len(closes) <= slow:
+        return None
+    above = sum(closes[-fast:]) / fast > sum(closes[-slow:]) / slow
+    was = sum(closes[-fast - 1:-1]) / fast > sum(closes[-slow - 1:-1]) / slow
+    price = closes[-1]
+    return Signal("long", price * 1.012, price * 0.99, 240) if above and not was else None
+
+PAIRS = [(5, 20), (10, 30), (20, 50), (20, 100), (30, 60), (40, 120), (10, 60), (15, 45)]
+for number, (fast, slow) in enumerate(PAIRS):
+    add_strategy(strategy_name=f"cross-{number}", interval="1m", get_signal=cross,
+                 params={"fast": fast, "slow": slow})
+"""
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "BTCUSDT-1m-2022-01.csv.gz"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared market data is not here")
+async def test_eight_strategies_over_a_real_month_are_ranked_as_by_hand(folder: Path) -> None:
+    file = folder / "eight.py"
+    file.write_text(EIGHT, encoding="utf-8")
+    start, end = (parse_instant(f"2022-01-{day}") for day in ("02", "31"))
+    async with asyncio.timeout(120), Engine() as engine:
+        assert not engine.load_file(file).error
+        open_exchange("month", "files", paths=[str(REAL)], symbol=SYMBOL)
+        add_frame(frame_name="f", interval="1m", start_date=from_ms(start), end_date=from_ms(end))
+        names = [f"cross-{number}" for number in range(8)]
+        walker(*names, exchange_name="month", metric="sharpe_ratio")
+        _, data, report = await walk(workers=2)
+        _, here, here_report = await walk(workers=1)
+    assert data == here and report == here_report
+    gains = {
+        item.strategy_name: [trade.pnl.pnl_percentage for trade in item.outcome.trades]
+        for item in data.strategies
+        if item.outcome is not None
+    }
+    by_hand = {name: mean(values) / stdev(values) for name, values in gains.items()}
+    assert min(len(values) for values in gains.values()) > 50
+    assert [item.strategy_name for item in data.strategies] == sorted(
+        names, key=lambda name: -by_hand[name]
+    )
+    for item in data.strategies:
+        assert item.metric_value == pytest.approx(by_hand[item.strategy_name], rel=1e-9)
