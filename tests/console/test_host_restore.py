@@ -133,6 +133,6 @@ def test_a_damaged_state_is_kept_and_replaced_only_with_consent(tmp_path: Path) 
     plan = replace(plan_on(tmp_path), start_clean_if_damaged=True)
     with running(plan) as watch:
         shot = watch.until(lambda s: s.header.errors == 1)
-        assert "set aside" in shot.feed[0].detail
+        assert "damaged and is kept as" in shot.feed[0].detail
     kept = list(tmp_path.glob("state.db.damaged-*"))
     assert [one.read_bytes() for one in kept] == [damaged]

@@ -30,10 +30,25 @@ def test_the_demo_shows_signals_arriving_and_quits(tmp_path: Path, size: tuple[i
         terminal.until(lambda text: "Quit signaldeck?" not in text)
         terminal.press("q")
         terminal.until("Quit signaldeck?")
-        terminal.press("\x1b[C\x1b[C\r")
+        terminal.press("\x1b[C\r")
         assert terminal.status() == 0
         assert "Traceback" not in terminal.text
-    assert not list(tmp_path.glob("*.db")), "the demo leaves nothing behind"
+    assert [path.name for path in tmp_path.glob("*.db")] == ["demo-state.db"]
+
+
+def test_a_killed_demo_goes_on_with_its_runs(tmp_path: Path) -> None:
+    with open_terminal(tmp_path, "demo") as terminal:
+        terminal.until(lambda text: re.search(r"(opened|closed) +(long|short|[A-Z]+USDT)", text))
+        terminal.process.kill()
+        assert terminal.status() == -signal.SIGKILL
+    (tmp_path / "home").rename(tmp_path / "old")
+    with open_terminal(tmp_path, "demo") as terminal:
+        terminal.until("8 live runs restored")
+        terminal.until(lambda text: re.search(r"Signal feed +[1-9]", text))
+        terminal.press("q")
+        terminal.until("Keep and resume")
+        terminal.press("\x1b[C\r")
+        assert terminal.status() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
