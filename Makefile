@@ -1,6 +1,7 @@
 # make run    opens the demo          make lint   style, types, import rules
 # make test   runs every test         make bench  measures speed
 # make faults twenty runs on an exchange in trouble for a simulated week
+# make bench-live    a thousand live runs
 # make kill   kills a trading process at every write point and 300 times at random
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint format bench faults kill dev clean
+.PHONY: run test lint format bench bench-live faults kill dev clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -34,6 +35,11 @@ format: $(VENV)/.installed-dev
 # One process and nothing beside it: two measurements at once disturb each other.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks.workloads
+
+# A thousand live runs for an hour; a week of them: make bench-live MINUTES=10080
+MINUTES ?= 60
+bench-live: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks.live_load --minutes $(MINUTES)
 
 # The seed is printed: make kill KILL="--seed 7" repeats, KILL="--kills 2000" goes on for longer.
 KILL ?=

@@ -1,9 +1,9 @@
 """Workload L1: a thousand live runs on fifty symbols, for minutes or for a simulated week.
 
 Every run asks for its 20 newest candles each minute and signals now and then, on the simulated
-market, with the real store on a file. Prints the CPU time of one tick of all of them, beside that of
-a bare loop which only makes the same fifty bars and counts to a thousand, and the process's memory
-hour by hour. No figure is asserted.
+market, with the real store on a file. Prints the CPU time of one tick of all of them, beside that
+of a bare loop which only makes the same fifty bars and counts to a thousand, and the process's
+memory hour by hour. No figure is asserted.
 
 Run with ``make bench-live``, or ``python -m tests.benchmarks.live_load --help``.
 """
