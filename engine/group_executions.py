@@ -13,7 +13,7 @@ from engine.domain.events import WalkerEvent
 from engine.domain.portfolios import PortfolioOutcome
 from engine.domain.signals import Action, Closed, Mode
 from engine.domain.walks import METRICS, WalkedStrategy, WalkerStatistics
-from engine.parallel import pool_runner
+from engine.parallel import check_files, pool_runner
 from engine.reports.columns import Column, as_columns
 from engine.reports.markdown import dump_report, report_path
 from engine.reports.portfolio import PORTFOLIO_COLUMNS, portfolio_report
@@ -311,9 +311,10 @@ def _walkers(symbol: str | None, walker_name: str, workers: int) -> builtins.lis
         raise SchemaError(
             f"walker {walker_name!r} names no symbols: give one, or add symbols=[...] to it"
         )
-    make = None if workers == 1 else pool_runner(engine, workers)
-    if make is not None:
-        make(engine.group_runs.walk(symbols[0], walker_name))  # says at once what is in no file
+    make = None
+    if workers != 1:
+        make = pool_runner(engine, workers)
+        check_files(engine, engine.group_runs.walk(symbols[0], walker_name))
     return [engine.group_runs.walker(name, walker_name, make) for name in symbols]
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class PoolRunner:
         walk: what is compared.
         sources: where workers find it.
         parallel: how many workers at a time.
-        pool: where they run, if it is not to be one of the walk's own; it is not closed then.
-        output: file that gets what strategies print; see `WorkerPool`.
+        pool: where they run, if it is not to be one of the walk's own.
+        give_back: awaited at the end instead of closing a pool that was given.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class PoolRunner:
         sources: Sources,
         parallel: int,
         pool: WorkerPool | None = None,
-        output: str | None = None,
+        give_back: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._walk = walk
         self._sources = sources
         self._parallel = parallel
-        self._own = pool is None
-        self._pool = pool or WorkerPool(ENTRY, parallel, output)
+        self._pool = pool or WorkerPool(ENTRY, parallel)
+        self._close = give_back if pool is not None else self._pool.close
         self._folder = ""
         self._ready: asyncio.Task[None] | None = None
 
@@ -118,8 +118,8 @@ class PoolRunner:
             self._ready.cancel()
             await asyncio.gather(self._ready, return_exceptions=True)
         self._pool.release(self._folder)
-        if self._own:
-            await self._pool.close()
+        if self._close is not None:
+            await self._close()
         if self._folder:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -178,13 +178,38 @@ class _PooledRun:
         self._told(progress)
 
 
+class _SharedPool:
+    """One pool for walks that are under way at the same time; closed with the last of them."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: WorkerPool | None = None
+        self._users = 0
+
+    def take(self) -> WorkerPool:
+        if self._pool is None:
+            self._pool = WorkerPool(ENTRY, self._workers)
+        self._users += 1
+        return self._pool
+
+    async def give_back(self) -> None:
+        self._users -= 1
+        if not self._users and self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
+
+
 def pool_runner(engine: Engine, workers: int) -> Callable[[Walk], PoolRunner]:
     """Makes runners for walks whose strategies and exchange worker processes can load as well.
+
+    Walks that are under way at the same time share the processes.
 
     Args:
         engine: its files and exchanges.
         workers: how many processes; 0 is one per processor.
     """
+    workers = workers or os.cpu_count() or 1
+    shared = _SharedPool(workers)
 
     def make(walk: Walk) -> PoolRunner:
         name = walk.key.exchange_name
@@ -196,11 +221,20 @@ def pool_runner(engine: Engine, workers: int) -> Callable[[Walk], PoolRunner]:
             # Not one that a strategy file registers: what its function does belongs in a worker.
             opened=engine.exchanges.find(name) if spec is not None else None,
         )
-        for strategy in walk.strategies:
-            sources.files_for(strategy)  # said at once, not one by one
-        return PoolRunner(walk, sources, workers or os.cpu_count() or 1)
+        return PoolRunner(walk, sources, workers, shared.take(), shared.give_back)
 
     return make
+
+
+def check_files(engine: Engine, walk: Walk) -> None:
+    """See that worker processes can find all that a walk names.
+
+    Raises:
+        NotRegisteredError: something was registered in code.
+    """
+    name = walk.key.exchange_name
+    for strategy in walk.strategies:
+        files_for(engine, strategy, name, engine.exchange_specs.get(name))
 
 
 def files_for(

@@ -13,6 +13,7 @@ import pytest
 
 from console.demo import demo_plan
 from console.discovery import Workshop, equip
+from console.follower import FollowingHost
 from console.kept_walkers import kept, recalled
 from console.run_requests import RequestError, check_request, completed, walk_of
 from console.settings import load_project
@@ -24,7 +25,7 @@ from engine.domain.errors import EngineError, RunStateError, SchemaError, StateE
 from engine.domain.walks import METRICS
 from engine.jobs import ENTRY
 from engine.runs.workers import WorkerPool
-from tests.console.host_bed import TIMEOUT, running
+from tests.console.host_bed import TIMEOUT, Watcher, running
 
 FILE = """
 import threading
@@ -261,4 +262,14 @@ def test_the_host_runs_walkers_keeps_them_and_lists_them_again(tmp_path: Path) -
         shot = watch.until(lambda s: len(s.walkers) == 2)
         assert [view.run_id for view in shot.walkers] == ["walker-2", "walker-1"]
         assert shot.walkers[0].rows[0].outcome is not None
+        follower: Any = FollowingHost(tmp_path / "state.db", "SIGNALS ONLY")
+        follows = Watcher(follower)
+        follower.start()
+        seen = follows.until(lambda s: len(s.walkers) == 2).walkers
+        assert {view.run_id for view in seen} == {"walker-1", "walker-2"}
+        for refused in (follower.skip_strategy("walker-1", "a"), follower.rank_by("walker-1", "b")):
+            with pytest.raises(RunStateError, match="read-only"):
+                refused.result(TIMEOUT)
+        follower.begin_shutdown(drain=False).result(TIMEOUT)
+        assert follower.join(TIMEOUT)
         assert watch.host.start_run(REQUEST).result(TIMEOUT) == "walker-3"

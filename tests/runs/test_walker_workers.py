@@ -197,6 +197,22 @@ async def test_a_strategy_that_is_silent_or_dies_fails_alone(folder: Path) -> No
     assert f"died (SIGKILL), strategy 'dies' on {SYMBOL}, {at}" in errors[1][1]
 
 
+async def test_symbols_walked_at_the_same_time_share_the_processes(folder: Path) -> None:
+    async with loaded(folder) as engine:
+        walker("plain", "swept", symbols=["ONE", "TWO", "THREE"])
+        finished: list[Any] = []
+        listen_walker_complete(finished.append)
+        Walker.background(walker_name="w", workers=2)
+        instances = [engine.group_runs.find_walker(s, "w") for s in ("ONE", "TWO", "THREE")]
+        await asyncio.gather(*(instance.wait() for instance in instances))
+        runners = [instance.execution._runner for instance in instances]  # type: ignore[union-attr]
+        assert len({id(runner._pool) for runner in runners}) == 1
+        await engine.bus.flush()
+        assert {event.symbol for event in finished} == {"ONE", "TWO", "THREE"}
+        again = [event async for event in Walker.run("ONE", walker_name="w", workers=2)]
+        assert len(again) == 2, "a new start gets processes of its own"
+
+
 async def test_stop_and_skip_reach_workers(folder: Path) -> None:
     async with loaded(folder) as engine:
         walker("silent", "plain", "swept", grid={"hold": [3, 4]})
