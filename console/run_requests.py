@@ -240,6 +240,10 @@ def _check_frame(request: RunRequest) -> list[FieldError]:
     bounds: list[int] = []
     for field, text in (("start", request.start), ("end", request.end)):
         try:
+            if not text.strip():
+                raise SchemaError(
+                    f"no {field} is given: write 2024-01-31 or 2024-01-31T10:05 (UTC)"
+                )
             bounds.append(_whole_minute(text))
         except SchemaError as error:
             found.append(FieldError(field, str(error)))
