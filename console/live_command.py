@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias, get_args
 
@@ -40,6 +41,9 @@ ORIGIN: Final = "cli"
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EVENTS: Final = ("signal_live", "partial_profit", "partial_loss", "risk", "error", "exit")
+FLUSH_SECONDS: Final = 2.0
+"""How long listeners may take over the last events."""
+
 _LINE: Final = 400
 """Columns of a told line; a terminal wraps it."""
 
@@ -147,7 +151,9 @@ class Headless:
                 _narrate(f"signaldeck: {instance.key} failed: {instance.error}")
             return FAILED if failed else 0
         finally:
-            await self._engine.bus.flush()
+            # A listener in a strategy file that never returns must not keep the process.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._engine.bus.flush(), FLUSH_SECONDS)
             self._over = True
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)

@@ -202,6 +202,13 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What a cancellation carries to tell that the commit it met was carried out all the same."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NumberedEvent:
     """A journal entry with its number; numbers grow and never repeat."""
 

@@ -97,7 +97,8 @@ class Store(Protocol):
     async def commit(self, changes: Sequence[Change]) -> tuple[int, ...]:
         """Apply changes in order as one transaction, all or none; durable when this returns.
 
-        Once begun it is finished even if the caller is cancelled.
+        Once begun it is finished even if the caller is cancelled; the cancellation then carries
+        the numbers as a `Committed`.
 
         Returns:
             The journal numbers of the `Journaled` changes, in order.

@@ -18,6 +18,8 @@ from engine.domain.changes import (
     Change,
     InstanceRecord,
     InstanceSaved,
+    Released,
+    Reserved,
     RunState,
     Settled,
     Telemetry,
@@ -112,6 +114,7 @@ class LiveExecution:
         self._resumed = resumed
         self._seen_until = seen_until
         self._saved = resumed is not None
+        self._moved: tuple[Change, ...] = ()
         self._commands: list[tuple[str, asyncio.Future[str]]] = []
         self._nap: asyncio.Task[None] | None = None
         self._alarm: asyncio.Future[None] | None = None
@@ -213,8 +216,10 @@ class LiveExecution:
         nothing is decided.
         """
         if not self._saved:
-            await self._store.commit([InstanceSaved(self.key, self.record)])
-            self._saved = True
+            record = self.record
+            await self._store.commit([InstanceSaved(self.key, record), *self._moved])
+            self._moved = ()
+            self._saved = self.record is record  # a stop may have come meanwhile
         if not extra and not await self._arrival(session, when):
             return
         series = self.market.known(self.key.symbol)
@@ -384,10 +389,25 @@ class LiveExecution:
             row = left.held.row
             began = row.scheduled_at if row.is_scheduled else row.pending_at
             # Settling bars again changes nothing; leaving one out could miss an exit.
-            self.settled_until = began if left.settled_until is None else left.settled_until
+            # What is kept may be where a session before this one ended, weeks ago.
+            self.settled_until = max(began, left.settled_until or 0)
             self._kept_until = self.settled_until
+        self._move_slots(left)
         if self._seen_until is not None and not self.stopped:
             self.missed_decisions = max(0, (when - self._seen_until) // MINUTE - 1)
+
+    def _move_slots(self, left: RunState) -> None:
+        """Hold the slots of the profiles that the strategy names now, and no others."""
+        before, present = self.record.risk_names, self._strategy.risk_names
+        if before == present:
+            return
+        self.record = replace(self.record, risk_names=present)
+        self._saved = False
+        if isinstance(held := left.held, OpenPosition):
+            self._moved = (
+                *(Released(name, self.key) for name in before if name not in present),
+                *(Reserved(name, self.key, held) for name in present if name not in before),
+            )
 
     async def _finish(self, session: Session) -> None:
         self.record = replace(self.record, status="done")

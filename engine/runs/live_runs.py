@@ -297,7 +297,9 @@ class LiveRuns:
         self._instances[key] = instance
         held = left.state.held
         if isinstance(held, OpenPosition):
-            self._live_gate().book.reserve(left.record.risk_names, key, held)
+            # The session frees what its strategy names now, which may be other profiles.
+            names = left.record.risk_names if strategy is None else strategy.risk_names
+            self._live_gate().book.reserve(names, key, held)
         if left.record.status not in ("running", "stopping") and held is None:
             instance.restore(left.record.status, left.record.error)
             return instance

@@ -46,6 +46,7 @@ from engine.domain.signals import (
     SignalRow,
     TickResult,
 )
+from engine.runs.commits import committed
 from engine.runs.error_notes import ErrorNotes
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
@@ -413,14 +414,8 @@ class Session:
         self, changes: Sequence[Change], on_failure: Callable[[], None] | None = None
     ) -> tuple[int, ...]:
         """Commit; the journal numbers of what must now be delivered."""
-        if self._store is None:
-            return ()
-        try:
-            return await self._store.commit(changes)
-        except BaseException:
-            if on_failure is not None:
-                on_failure()
-            raise
+        store = self._store
+        return () if store is None else await committed(store, changes, on_failure)
 
     def _delivered(self, numbers: tuple[int, ...]) -> None:
         if numbers and (store := self._store) is not None:

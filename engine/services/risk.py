@@ -49,7 +49,8 @@ class RiskGate:
     Args:
         profiles: where profiles are looked up.
         bus: where refusals go.
-        limit_seconds: a validation that takes longer refuses; it would hold up every run.
+        limit_seconds: a validation that takes longer refuses, a callback that does is given up:
+            either would hold up every run.
     """
 
     def __init__(self, profiles: Registry[RiskSchema], bus: Bus, limit_seconds: float) -> None:
@@ -136,7 +137,8 @@ class RiskGate:
         try:
             outcome = callback(key.symbol, check)
             if inspect.isawaitable(outcome):
-                await outcome
+                async with asyncio.timeout(self._limit):
+                    await outcome
         except BaseException as raised:
             error = user_error(raised)
             if error is None:

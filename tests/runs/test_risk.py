@@ -373,3 +373,20 @@ def test_the_book() -> None:
     other = RiskBook()
     other.restore({("one", holder("A")[0]): holder("A")[1]})
     assert [p.open_timestamp for p in other.active("one")] == [T0 + MINUTE]
+
+
+async def test_a_callback_that_never_returns_does_not_hold_up_the_gate() -> None:
+    profiles: Registry[RiskSchema] = Registry("risk")
+
+    async def on_allowed(symbol: str, check: RiskCheck) -> None:
+        await asyncio.Event().wait()
+
+    profiles.add(RiskSchema(risk_name="a", validations=[], callbacks={"on_allowed": on_allowed}))
+    bus, errors = Bus(), list[Any]()
+    bus.subscribe("error", errors.append)
+    gate = RiskGate(profiles, bus, 0.01)
+    key, position = holder(SYMBOL)
+    for _ in range(2):
+        assert await gate.check(("a",), key, position.row, 100.0, T0, position)
+    await bus.flush()
+    assert [error.stage for error in errors] == ["callback"] * 2

@@ -24,7 +24,7 @@ import aiosqlite
 from engine.adapters.store.database import explained
 from engine.adapters.store.loading import loaded
 from engine.adapters.store.statements import Group, Statement, arranged, marked, translated
-from engine.domain.changes import Change, InstanceForgotten, StoredState, Telemetry
+from engine.domain.changes import Change, Committed, InstanceForgotten, StoredState, Telemetry
 from engine.domain.errors import StateError
 from engine.domain.signals import RunKey
 
@@ -121,7 +121,12 @@ class Writer:
                 self._telemetry.pop(change.key, None)
         commit = _Commit(statements, self._loop.create_future())
         self._enqueue(commit)
-        await _carried_out(commit.done)
+        try:
+            await _carried_out(commit.done)
+        except asyncio.CancelledError as cancelled:
+            if cancelled.__cause__ is None:
+                raise asyncio.CancelledError(Committed(numbers)) from None
+            raise
         return numbers
 
     def note(self, delivered: Iterable[int], telemetry: Iterable[Telemetry]) -> None:
