@@ -22,10 +22,11 @@ from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, No
 from console.views import DeckSnapshot, FieldError, InstanceDetail, Quote, RunRequest
 from engine.core.pricing import pnl
 from engine.domain.changes import NumberedEvent, RunState
-from engine.domain.errors import EngineError, RunStateError
+from engine.domain.errors import EngineError, RunStateError, StateError
 from engine.domain.settings import Settings
 from engine.domain.signals import Closed, Mode, RunKey, SignalRow
 from engine.domain.snapshots import Reader, RunSnapshot
+from engine.domain.time import MINUTE
 from engine.runtime import open_reader
 
 LOOK_SECONDS: Final = 0.5
@@ -33,6 +34,9 @@ LOOK_SECONDS: Final = 0.5
 
 FOLLOWING: Final = "READ-ONLY"
 """What the header says while a process owns the file."""
+
+UNREADABLE: Final = "READ-ONLY, CANNOT READ THE FILE"
+"""What it says while the file cannot be read; it is tried again."""
 
 ALONE: Final = "READ-ONLY, NOT RUNNING"
 """What it says when nobody does: what is shown is where it ended."""
@@ -47,6 +51,7 @@ class _Tally:
 
     session: int
     trades: list[Closed]
+    since: int = 0
 
 
 class FollowingHost:
@@ -76,6 +81,7 @@ class FollowingHost:
         self._finished = 0
         self._listed: set[str] = set()
         self._heard_at = 0.0
+        self._newest = 0
         self._snapshot = self._deck.snapshot(0, time.monotonic())
 
     # -- the interface's side ------------------------------------------------------------------
@@ -119,7 +125,12 @@ class FollowingHost:
         if self._thread.ident is None and not self._closed.done():
             self._closed.set_result(None)
         waiter: Future[None] = Future()
-        self._closed.add_done_callback(lambda _: waiter.set_result(None))
+
+        def release(_: Future[None]) -> None:
+            if waiter.set_running_or_notify_cancel():
+                waiter.set_result(None)
+
+        self._closed.add_done_callback(release)
         return waiter
 
     def start_run(self, request: RunRequest) -> Future[str]:
@@ -192,12 +203,32 @@ class FollowingHost:
             with open_reader(self.path) as reader:
                 self._begin(reader)
                 self._ready.set_result(None)
-                while not self._ending.wait(LOOK_SECONDS):
-                    self._look(reader)
+                self._follow(reader)
+            while not self._ending.is_set():
+                self._try_again()
         except Exception as error:
             self._failed(error)
         finally:
             self._closed.set_result(None)
+
+    def _follow(self, reader: Reader) -> None:
+        """Look again and again, until the end or until the file cannot be read any more."""
+        try:
+            while not self._ending.wait(LOOK_SECONDS):
+                self._look(reader)
+        except StateError as error:
+            _log.warning("%s", error)
+
+    def _try_again(self) -> None:
+        """The file is being replaced, or out of reach for a moment."""
+        try:
+            with open_reader(self.path) as reader:
+                self._begin_anew(reader)
+                self._follow(reader)
+        except StateError as error:
+            _log.warning("%s", error)
+        if not self._ending.wait(LOOK_SECONDS):
+            self._badge_with(UNREADABLE, self._heard_at)
 
     def _failed(self, error: Exception) -> None:
         _log.error("following %s failed", self.path, exc_info=error)
@@ -221,6 +252,12 @@ class FollowingHost:
             _log.warning("%s: a row cannot be read: %s", entry.table, entry.error)
         self._show(reader)
 
+    def _begin_anew(self, reader: Reader) -> None:
+        self._deck = DeckState(badge=self._badge, profit=_profit)
+        self._runs, self._tallies, self._listed = {}, {}, set()
+        self._number = self._finished = 0
+        self._begin(reader)
+
     def _look(self, reader: Reader) -> None:
         if reader.changed():
             self._show(reader)
@@ -235,12 +272,16 @@ class FollowingHost:
         entries = reader.events(self._number)
         found = reader.snapshot(journal=1, commands=0)
         runs = [run for run in found.runs if run.key.mode is Mode.LIVE]
+        if found.last_number < self._number or not {run.key for run in runs} >= set(self._runs):
+            self._begin_anew(reader)  # another file has taken its place
+            return
         runs.sort(key=lambda run: run.instance.started_at if run.instance else 0)
         for run in runs:
             session = run.instance.session if run.instance is not None else 0
             tally = self._tallies.get(run.key)
             if tally is None or tally.session != session:
-                self._tallies[run.key] = _Tally(session, [])
+                begun = run.instance.started_at if run.instance is not None else 0
+                self._tallies[run.key] = _Tally(session, [], begun // MINUTE * MINUTE)
         notices = [self._hear(entry, count=True) for entry in entries]
         traded = {entry.key for entry in entries if isinstance(entry.event, Closed)}
         for run in runs:
@@ -260,8 +301,11 @@ class FollowingHost:
         self._number = max(self._number, entry.number)
         if entry.key.mode is not Mode.LIVE:
             return None
-        if count and isinstance(entry.event, Closed) and entry.key in self._tallies:
-            self._tallies[entry.key].trades.append(entry.event)
+        tally = self._tallies.get(entry.key)
+        trade = entry.event if count and isinstance(entry.event, Closed) else None
+        # One that a session before this one opened and closed is not this one's.
+        if trade and tally is not None and trade.signal.scheduled_at >= tally.since:
+            tally.trades.append(trade)
         line = self._deck.recall(entry.event)
         return Notice(line) if line is not None and line.action in NOTICE_ACTIONS else None
 
@@ -289,8 +333,14 @@ class FollowingHost:
         alive = owner is not None and owner.alive
         beats = [run.telemetry.heartbeat for run in self._runs.values() if run.telemetry]
         newest = max(beats, default=int(time.time() * 1000))
-        shot = self._deck.snapshot(newest, time.monotonic() if alive else self._heard_at)
-        badge = f"{FOLLOWING if alive else ALONE}  {self._badge}"
+        self._newest = newest
+        self._badge_with(
+            FOLLOWING if alive else ALONE, time.monotonic() if alive else self._heard_at
+        )
+
+    def _badge_with(self, words: str, heartbeat: float) -> None:
+        shot = self._deck.snapshot(self._newest, heartbeat)
+        badge = f"{words}  {self._badge}"
         self._snapshot = replace(shot, header=replace(shot.header, badge=badge))
         self._tell(Changed(self._snapshot.versions))
 

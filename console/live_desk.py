@@ -25,6 +25,9 @@ from engine.runs.live_runs import Recovered
 ORIGIN: Final = "console"
 """Where these commands come from, as the journal says."""
 
+FLAGS: Final = ("strategy missing", "strategy changed", "exchange missing", "settings lost")
+"""Words beside the status of a restored run that came back other than it was."""
+
 Command = Literal["stop", "start", "close", "cancel"]
 
 
@@ -167,7 +170,7 @@ class LiveDesk:
         """Let the read model show what no event says."""
         for instance in self._engine.instances(Mode.LIVE):
             self._deck.flag(instance.key, "stuck", _is_stuck(instance))
-            for word in ("strategy missing", "strategy changed", "exchange missing"):
+            for word in FLAGS:
                 self._deck.flag(instance.key, word, word in instance.flags)
 
     def _show(self, instance: Instance) -> None:

@@ -132,9 +132,12 @@ class Engine:
         await self.live_runs.close()
         await self.bus.close()
         for close in self._closers:
-            done = close()
-            if inspect.isawaitable(done):
-                await done
+            try:
+                done = close()
+                if inspect.isawaitable(done):
+                    await done
+            except Exception:
+                _log.exception("an exchange could not be closed")  # the state must be, all the same
         self._closers.clear()
         await self.language_models.close()
         await self.store.close()

@@ -99,7 +99,7 @@ async def close_now(screen: BaseScreen, view: InstanceView) -> None:
         "Close now",
         renew,
     )
-    if await screen.app.push_screen_wait(dialog):
+    if await screen.app.push_screen_wait(dialog) and _is_the_same(screen, view):
         said = await screen.ask(lambda: host.close_run(view.instance_id), "close now")
         _tell(screen, said, "close now")
 
@@ -111,7 +111,7 @@ async def cancel_signal(screen: BaseScreen, view: InstanceView) -> None:
         f"It waits for {price(view.entry)}. The run goes on and may signal again.",
         (Answer("no", "No, keep it"), Answer("yes", "Cancel it")),
     )
-    if await screen.app.push_screen_wait(dialog) == "yes":
+    if await screen.app.push_screen_wait(dialog) == "yes" and _is_the_same(screen, view):
         host = screen.context.host
         said = await screen.ask(lambda: host.cancel_run(view.instance_id), "cancel")
         _tell(screen, said, "cancel")
@@ -174,6 +174,18 @@ def _what_closing_does(screen: BaseScreen, view: InstanceView, quote: Quote) -> 
             "It closes at the next instant, right away; the run goes on and may open again.",
         )
     )
+
+
+def _is_the_same(screen: BaseScreen, view: InstanceView) -> bool:
+    """Whether the run still holds what the question was about; if not, it is told."""
+    runs = screen.context.snapshot.instances
+    now = next((run for run in runs if run.instance_id == view.instance_id), None)
+    if now is not None and (now.signal_id, now.position) == (view.signal_id, view.position):
+        return True
+    name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
+    text = f"{name} does not hold that any more: nothing done"
+    screen.notify(text, title="too late", severity="warning", markup=False)
+    return False
 
 
 def _running(views: Sequence[InstanceView]) -> list[InstanceView]:

@@ -171,7 +171,11 @@ class LiveRuns:
         except EngineError as error:
             await self._note_command(origin, command, instance, f"refused: {error}")
             raise
-        await self._note_command(origin, command, instance, result)
+        try:
+            await self._note_command(origin, command, instance, result)
+        except StateError as error:
+            # It has happened, whatever becomes of the note: nobody may be told otherwise.
+            return f"{result}; the command itself could not be noted: {error}"
         return result
 
     async def figures(self, key: RunKey) -> tuple[BacktestStatistics, tuple[EquityPoint, ...]]:
@@ -219,6 +223,8 @@ class LiveRuns:
                 restored.append(self._restored(key, kept))
             except EngineError as error:
                 problems.append(f"{key}: {error}")
+                if key in self._instances:
+                    restored.append(self._instances[key])  # it cannot run, but has to be seen
         for entry in state.undelivered:
             self._replay(entry)
         for problem in problems:

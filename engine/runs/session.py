@@ -51,7 +51,7 @@ from engine.runs.error_notes import ErrorNotes
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
 from engine.services.context import ExecutionContext, MarketWindow, Scope, execution
-from engine.services.isolation import is_cancelled, user_error
+from engine.services.isolation import in_time, is_cancelled, user_error
 from engine.services.journal import RunJournal
 from engine.services.risk import AGREED, RiskGate, Verdict
 
@@ -490,6 +490,6 @@ class Session:
         try:
             outcome = callback(self.key.symbol, *arguments, self._backtest)
             if inspect.isawaitable(outcome):
-                await outcome
+                await in_time(outcome, self.settings.max_signal_generation_seconds, name)
         except BaseException as raised:
             self.report_user(raised, "callback", when)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import Any
 
-from engine.domain.errors import EngineError
+from engine.domain.errors import EngineError, StrategyTimeoutError
 
 
 def user_error(raised: BaseException) -> Exception | None:
@@ -36,3 +38,22 @@ def is_cancelled() -> bool:
     except RuntimeError:  # in a thread without a loop
         return False
     return task is not None and bool(task.cancelling())
+
+
+async def in_time(outcome: Awaitable[Any], limit_seconds: float, what: str) -> None:
+    """Await what a user's callback returned, but not for ever: its run waits for it.
+
+    Raises:
+        StrategyTimeoutError: it did not come back; it was cancelled.
+    """
+    deadline = asyncio.timeout(limit_seconds)
+    try:
+        async with deadline:
+            await outcome
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise StrategyTimeoutError(
+            f"{what} did not return within {limit_seconds:g} s (max_signal_generation_seconds) "
+            "and was cancelled: the run goes on without it"
+        ) from None

@@ -37,7 +37,7 @@ from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, minute_text
 from engine.services.feed import WARM_UP_MINUTES, LiveFeed
-from engine.services.isolation import user_error
+from engine.services.isolation import in_time, user_error
 from engine.services.series import BarSeries, made_of
 
 PAGE: Final = 1000
@@ -426,7 +426,8 @@ class Market:
             candles = Candles(columns)
             done = callback(source.symbol, source.interval, from_ms(since), limit, candles)
             if inspect.isawaitable(done):
-                await done
+                limit = self.settings.max_signal_generation_seconds
+                await in_time(done, limit, "on_candle_data")
         except BaseException as raised:
             error = user_error(raised)
             if error is None:

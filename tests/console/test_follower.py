@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.follower import ALONE, FOLLOWING, FollowingHost
+from console.follower import ALONE, FOLLOWING, UNREADABLE, FollowingHost
 from console.notices import Notice
 from engine.domain.errors import RunStateError, StateError
 from tests.console.cli_bed import strategy_file
@@ -50,6 +50,22 @@ def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
     with running(plan_on(tmp_path)):
         watcher.until(lambda s: not s.header.badge.startswith(ALONE))
     assert ended(watcher)
+
+
+def test_a_file_that_takes_the_place_of_another_is_shown_instead(tmp_path: Path) -> None:
+    strategy_file(tmp_path, "holds", LONG)
+    with running(plan_on(tmp_path)) as owner:
+        owner.host.start_run(live("holds")).result(TIMEOUT)
+        owner.until(lambda s: s.header.open == 1)
+    watcher = followed(tmp_path)
+    watcher.until(lambda s: s.instances and s.header.open == 1)
+    for part in tmp_path.glob("state.db*"):
+        if not part.name.endswith(".lock"):
+            part.unlink()
+    watcher.until(lambda s: s.header.badge.startswith(UNREADABLE))
+    with running(plan_on(tmp_path)):
+        watcher.until(lambda s: s.header.badge.startswith(FOLLOWING) and not s.instances)
+    assert ended(watcher) and watcher.host.failure == ""
 
 
 def test_nothing_can_be_commanded(tmp_path: Path) -> None:

@@ -114,6 +114,27 @@ def test_a_drained_run_stays_ended_and_a_missing_strategy_drains(tmp_path: Path)
         assert (ended.status, ended.strategy_name) == ("done", "ends")
 
 
+def test_a_run_whose_exchange_is_missing_is_shown_and_goes_on_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    strategy_file(tmp_path, "holds", LONG)
+    plan = plan_on(tmp_path)
+    section = plan.project.exchanges["simulated"]
+    here = replace(plan, project=plan.project.model_copy(update={"exchanges": {"mine": section}}))
+    with running(here) as watch:
+        request = replace(live("holds"), exchange_name="mine")
+        watch.host.start_run(request).result(TIMEOUT)
+        watch.until(lambda s: s.header.open == 1)
+    with running(plan) as watch:
+        shot = watch.until(lambda s: s.instances and s.instances[0].flags and s.header.errors)
+        view = shot.instances[0]
+        assert (view.status, view.position) == ("failed", "long")
+        assert view.flags == ("exchange missing",) and "'mine' not found" in shot.feed[0].detail
+    with running(here) as watch:
+        shot = watch.until(lambda s: s.instances and s.instances[0].last_tick)
+        assert (shot.instances[0].status, shot.instances[0].position) == ("running", "long")
+
+
 def test_a_second_console_is_refused_by_name_of_the_first(tmp_path: Path) -> None:
     owner = rf"in use: process {os.getpid()} .* owns it since"
     with running(plan_on(tmp_path)), pytest.raises(StateError, match=owner):

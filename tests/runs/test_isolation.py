@@ -260,3 +260,17 @@ async def test_live_runs_keep_the_settings_they_started_with() -> None:
         await made.until(3)
     assert seen["first"] == [197.0, 198.0, 199.0, 200.0]
     assert seen["second"] == [200.0, 201.0, 202.0]
+
+
+@BOTH
+async def test_a_callback_that_never_returns_is_given_up_and_the_run_goes_on(live: bool) -> None:
+    async def on_open(*arguments: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with bed(ROWS, live=live) as made:
+        set_config(max_signal_generation_seconds=1, unsafe=True)
+        made.strategy(asked, callbacks={"on_open": on_open})
+        await run(made)
+        told = [error for error in made.heard["error"] if error.stage == "callback"]
+        assert told and "on_open did not return within 1 s" in str(told[0])
+        assert "closed" in {str(result.action) for result in made.heard["signal"]}

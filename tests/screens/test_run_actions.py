@@ -61,6 +61,17 @@ async def test_the_price_to_be_booked_moves_and_an_old_one_is_called_old() -> No
         assert host.commands == []
 
 
+async def test_a_position_that_ended_while_the_symbol_was_typed_is_not_mistaken() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("X", *"BTCUSDT")
+        views = list(snapshot().instances)
+        views[0] = replace(views[0], signal_id="the next one")
+        host.swap(replace(snapshot(), instances=tuple(views)), "instances")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert host.commands == [] and "does not hold that any more: nothing done" in toasts(app)
+
+
 async def test_a_scheduled_signal_is_cancelled_after_a_question() -> None:
     async with console() as (app, host, pilot):
         await pilot.press("c")
