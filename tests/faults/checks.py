@@ -54,9 +54,18 @@ def problems(seen: Observed, backtested: Mapping[Instance, Sequence[Any]]) -> li
     ]
 
 
-def minutes_of(seen: Observed) -> range:
-    """The simulated whole minutes."""
-    return range(seen.plan.start, seen.plan.end + 1, MINUTE)
+def in_time(seen: Observed, symbol: str) -> set[int]:
+    """Minutes whose bar, the one that closes as they begin, was here before their last moment."""
+    calls = sorted((c.ended, c.brought) for c in seen.calls if c.symbol == symbol and c.brought)
+    found: set[int] = set()
+    newest = at = 0
+    for minute in range(seen.plan.start, seen.plan.end + 1, MINUTE):
+        while at < len(calls) and calls[at][0] <= minute + SAMPLED_AT:
+            newest = max(newest, calls[at][1])
+            at += 1
+        if newest >= minute:
+            found.add(minute)
+    return found
 
 
 def _at(seen: Observed, instant: int) -> str:
@@ -173,8 +182,7 @@ def missed_decisions(seen: Observed) -> list[str]:
     """Minutes whose bar was there in time, and a flat run whose turn it was, that was not asked."""
     found: list[str] = []
     for symbol in SYMBOLS:
-        good = {s.minute for s in seen.samples if s.served.get(symbol, 0) >= s.minute}
-        good &= {stamp + MINUTE for stamp in seen.real[symbol]}
+        good = in_time(seen, symbol) & {stamp + MINUTE for stamp in seen.real[symbol]}
         for name, every in _EVERY.items():
             busy = _busy(seen, (name, symbol))
             tried = sorted(seen.asked[name, symbol] | seen.refused[name, symbol])
@@ -246,10 +254,9 @@ def recoveries(seen: Observed) -> list[tuple[str, Trouble | None, int]]:
         ]
         mine.sort(key=lambda trouble: trouble.until)
         ends = [trouble.until for trouble in mine]
-        late = False
-        for sample in seen.samples:
-            minute = sample.minute
-            if sample.served.get(symbol, 0) < minute:
+        late, good = False, in_time(seen, symbol)
+        for minute in range(seen.plan.start, seen.plan.end + 1, MINUTE):
+            if minute not in good:
                 late = late or minute in real
                 continue
             if late:
@@ -311,17 +318,21 @@ def wrong_statuses(seen: Observed) -> list[str]:
     for symbol in SYMBOLS:
         said = [status for status in seen.statuses if status.symbol == symbol]
         late = late_minutes(seen, symbol)
+        # A run that begins its tick later may get what others have failed to get in that minute.
+        failed = {call.ended // MINUTE for call in failed_calls(seen) if call.symbol == symbol}
         found += [
             f"{symbol} {_at(seen, status.when)}: {'late' if status.stale else 'here'} is not true"
             for status in said
             if status.stale is not (status.when in late)
+            and not (status.stale and status.when // MINUTE in failed)
         ]
         if [status.stale for status in said] != [n % 2 == 0 for n in range(len(said))]:
             found.append(f"{symbol}: late and here do not alternate")
         if said and said[-1].stale and seen.plan.end not in late:
             found.append(f"{symbol}: is still said to be late")
         starts = [status.when for status in said if status.stale]
-        first = {minute for minute in late if minute - MINUTE not in late}
+        # Of the last minute it will be said when it is over.
+        first = {m for m in late if m - MINUTE not in late and m < seen.plan.end}
         for minute in first - set(starts):
             found.append(f"{symbol} {_at(seen, minute)}: nobody said that it is late")
     return found
@@ -329,8 +340,9 @@ def wrong_statuses(seen: Observed) -> list[str]:
 
 def late_minutes(seen: Observed, symbol: str) -> set[int]:
     """Minutes that began before their bar, the one closing then, was here."""
-    found = {s.minute for s in seen.samples if s.served.get(symbol, 0) < s.minute}
-    # The last question of a minute is asked at its very end, after the sample.
+    minutes = range(seen.plan.start, seen.plan.end + 1, MINUTE)
+    found = set(minutes) - in_time(seen, symbol)
+    # The last question of a minute is asked at its very end.
     mine = (call for call in seen.calls if call.symbol == symbol)
     return found - {c.until for c in mine if c.brought == c.until == c.ended - MINUTE}
 
@@ -345,13 +357,13 @@ def quiet_minutes(seen: Observed, symbol: str) -> list[int]:
         for trouble in seen.troubles
         for minute in range(trouble.when // MINUTE - 1, trouble.until // MINUTE + 3)
     }
-    served = [sample.served.get(symbol, 0) >= sample.minute for sample in seen.samples]
+    good = in_time(seen, symbol)
     return [
-        sample.minute
-        for index, sample in enumerate(seen.samples)
-        if index > 2 and all(served[index - 2 : index + 1])
-        and sample.minute // MINUTE not in troubled
-    ]  # fmt: skip
+        minute
+        for minute in range(seen.plan.start + 3 * MINUTE, seen.plan.end + 1, MINUTE)
+        if minute // MINUTE not in troubled
+        and good.issuperset(range(minute - 2 * MINUTE, minute + 1, MINUTE))
+    ]
 
 
 def idle_requests(seen: Observed) -> list[str]:

@@ -211,19 +211,23 @@ def test_an_exchange_with_a_wrong_clock_is_asked_once_a_minute(seen: Observed) -
 # -- checks that find nothing prove nothing ----------------------------------------------------
 
 
-def _samples(seen: Observed, symbol: str, first: int, count: int, **lag: int) -> Observed:
-    """Some minutes in which a symbol's data, or what was settled of it, lags behind."""
+def _unsettled(seen: Observed) -> Observed:
+    """Of one symbol, the newest bar is not settled in one minute."""
     samples = list(seen.samples)
-    at = (first - seen.plan.start) // MINUTE
-    for index in range(at, at + count):
-        sample = samples[index]
-        served = {**sample.served, symbol: sample.served[symbol] - lag.get("served", 0)}
-        settled = {
-            name: until - (lag.get("settled", 0) if name[1] == symbol else 0)
-            for name, until in sample.settled.items()
-        }
-        samples[index] = replace(sample, served=served, settled=settled)
+    at = (_quiet(seen) - seen.plan.start) // MINUTE
+    settled = {
+        name: until - MINUTE * (name[1] == "ETHUSDT") for name, until in samples[at].settled.items()
+    }
+    samples[at] = replace(samples[at], settled=settled)
     return replace(seen, samples=samples)
+
+
+def _slow(seen: Observed) -> Observed:
+    """After an outage nothing came for two minutes more."""
+    end = outage(status(500))[1]
+    lost = range(end, end + 2 * MINUTE + 25_000)
+    calls = [replace(c, brought=0) if c.ended in lost else c for c in seen.calls]
+    return replace(seen, calls=calls)
 
 
 def _one_later(seen: Observed) -> Observed:
@@ -273,16 +277,8 @@ DOCTORED: dict[str, tuple[Callable[[Observed], Observed], Callable[[Observed], l
         checks.wrong_statuses,
     ),
     "late data untold": (lambda s: replace(s, statuses=s.statuses[40:]), checks.wrong_statuses),
-    "a bar not settled": (
-        lambda s: _samples(s, "ETHUSDT", _quiet(s), 1, settled=MINUTE),
-        checks.unsettled,
-    ),
-    "a slow recovery": (
-        lambda s: _samples(
-            s, "BTCUSDT", outage(status(500))[1] // MINUTE * MINUTE, 3, served=2 * MINUTE
-        ),
-        checks.slow_recoveries,
-    ),
+    "a bar not settled": (_unsettled, checks.unsettled),
+    "a slow recovery": (_slow, checks.slow_recoveries),
     "a decision not made": (
         lambda s: replace(s, asked={name: set(list(at)[9:]) for name, at in s.asked.items()}),
         checks.missed_decisions,
