@@ -44,8 +44,8 @@ def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
         owner.host.close_run(run_id).result(TIMEOUT)
         shot = watcher.until(lambda s: s.instances[0].trades == 1)
         assert shot.feed[0].action in ("closed", "opened")
-        assert "closed" in {notice.entry.action for notice in watcher.of(Notice)}
-        assert shot.header.exchanges[0].newest_close is not None
+        watcher.until(lambda _: "closed" in {n.entry.action for n in watcher.of(Notice)})
+        watcher.until(lambda s: s.header.exchanges[0].newest_close is not None)
     shot = watcher.until(lambda s: s.header.badge.startswith(ALONE))
     with running(plan_on(tmp_path)):
         watcher.until(lambda s: not s.header.badge.startswith(ALONE))

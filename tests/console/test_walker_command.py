@@ -97,7 +97,7 @@ def test_one_that_fails_is_shown_and_the_status_says_so(
     (work / "other").mkdir()
     (work / "other" / "mine.py").write_text(WALKER)
     strategy_file(work / "other", "asleep", "threading.Event().wait()", "def")
-    (work / "signaldeck.toml").write_text("[engine]\nmax_signal_generation_seconds = 1\n")
+    (work / "signaldeck.toml").write_text("[engine]\nmax_signal_generation_seconds = 4\n")
     done = run(
         "walker", "--strategies", "other", "--strategies", "fails,asleep,breakout", *SIMULATED
     )
@@ -106,7 +106,7 @@ def test_one_that_fails_is_shown_and_the_status_says_so(
     rows = {line.split()[1]: line.split() for line in done.stdout.splitlines() if len(line) > 3}
     assert rows["asleep"] == ["-", "asleep", "failed"]
     assert rows["fails"][0] == "-" and rows["fails"][2] == "n/a"
-    for words in ("'asleep' on BTCUSDT", "within 1 s for the bar at 2025-07-02 00:00 UTC",
+    for words in ("'asleep' on BTCUSDT", "within 4 s for the bar at 2025-07-02 00:00 UTC",
                   "'fails' on BTCUSDT", "failed 24 times", "ValueError: no idea"):  # fmt: skip
         assert words in done.stderr, words
     assert list(shared.glob("signaldeck-*")) == [], "what the walk shared is gone"

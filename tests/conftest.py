@@ -1,0 +1,21 @@
+"""What every test is run with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    """A program under test may send the log elsewhere: the next test gets it back."""
+    logger = logging.getLogger("signaldeck")
+    level, propagate, handlers = logger.level, logger.propagate, [*logger.handlers]
+    yield
+    logger.propagate = propagate
+    logger.setLevel(level)
+    for handler in [*logger.handlers]:
+        if handler not in handlers:
+            logger.removeHandler(handler)
