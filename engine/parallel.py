@@ -93,6 +93,8 @@ class PoolRunner:
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix=_PREFIX)
         if self._ready is None:
+            # They get ready while the bars are gathered.
+            self._pool.warm(self._folder, min(self._parallel, len(walk.candidates)))
             self._ready = asyncio.create_task(self._prepare())
         job = BacktestJob(
             strategy_files=sources.files_for(candidate.strategy_name),

@@ -6,6 +6,7 @@ the process when its parent died or when user code does not come back.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -209,6 +210,7 @@ def work(entry: str, connection: Connection[Any, Any], output: str | None, share
         os.dup2(file, 2)
     with suppress(OSError):
         os.nice(_NICE)
+    gc.freeze()  # what came with the fork is never garbage, and looking at it copies its pages
     control = WorkerControl(connection, memoryview(shared).cast("B").cast("q"))
     while (found := control.next_job()) is not None:
         job, last = found

@@ -82,6 +82,11 @@ class WorkerPool:
         run.task.add_done_callback(lambda _: self._runs.discard(run))
         return run
 
+    def warm(self, keep: str, count: int) -> None:
+        """Start processes for runs of a name that are about to be submitted."""
+        for _ in range(count):
+            self._idle.setdefault(keep, []).append(self._started())
+
     def release(self, keep: str) -> None:
         """End the processes that were kept under a name and are not in use."""
         for process in self._idle.pop(keep, ()):
@@ -101,11 +106,7 @@ class WorkerPool:
     async def process(self, keep: str) -> AsyncGenerator[WorkerProcess]:
         """A process for one job, as soon as there is room."""
         async with self._room:
-            process = self._kept(keep)
-            if process is None:
-                process = WorkerProcess(self._entry, self._output)
-                self._processes.add(process)
-                process.when_ended(lambda: self._processes.discard(process))
+            process = self._kept(keep) or self._started()
             try:
                 yield process
             except BaseException:
@@ -115,6 +116,12 @@ class WorkerPool:
                 self._idle.setdefault(keep, []).append(process)
             else:
                 process.end()
+
+    def _started(self) -> WorkerProcess:
+        process = WorkerProcess(self._entry, self._output)
+        self._processes.add(process)
+        process.when_ended(lambda: self._processes.discard(process))
+        return process
 
     def _kept(self, keep: str) -> WorkerProcess | None:
         idle = self._idle.get(keep, [])
