@@ -39,6 +39,13 @@ def forever(*_):
 async def later(*_):
     await asyncio.Event().wait()
 
+async def deaf(*_):
+    while True:
+        try:
+            await later()
+        except asyncio.CancelledError:
+            pass
+
 def holds_the_interpreter(*_):
     re.match("(a+)+$", "a" * 60 + "b")
 
@@ -79,7 +86,8 @@ add_strategy(strategy_name="refused", interval="1m", get_signal=opens, risk_name
 for name, callback in (
     ("regex_opens", {{"on_open": holds_the_interpreter}}),
     ("opens", {{"on_open": forever}}),
-    ("closes", {{"on_close": later}}),
+    ("closes", {{"on_close": deaf}}),
+    ("polite", {{"on_close": later}}),
 ):
     add_strategy(strategy_name=name, interval="1m", get_signal=opens, callbacks=callback)
 """
@@ -158,12 +166,15 @@ async def test_whatever_blocks_is_killed_and_named(tmp_path: Path) -> None:
         names = list(expected)
         found = await asyncio.gather(*(failure(made, expected[name][0]) for name in names))
         outcome: Any = await made.submit(job(path, "quiet"), lambda _: None).result()
+        polite: Any = await made.submit(job(path, "polite"), lambda _: None).result()
     for name, error in zip(names, found, strict=True):
         task, kind, words = expected[name]
         assert type(error) is kind, (name, error)
         for word in (*words, f"strategy {task.strategy_name!r} on BTCUSDT"):
             assert word in str(error), (name, error)
     assert outcome.counts.calls == 21, "a strategy that answers is left alone"
+    assert (len(polite.trades), polite.counts.errors) == (1, 1), "what can be cancelled is"
+    assert "on_close" in polite.errors[0]
     assert gone(int(pid.read_text())), "what user code has forked ends with its worker"
 
 
