@@ -334,7 +334,7 @@ class Market:
         if until <= start:
             series.loaded_until = max(series.loaded_until, until)
             return
-        since = series.oldest_hole(_WATCHED) if self._live else start
+        since = series.oldest_hole(_WATCHED, until) if self._live else start
         columns = await self._fetch(source, since, until)
         if since < start:
             columns = self._newer(columns, source, series)

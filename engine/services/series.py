@@ -30,8 +30,8 @@ class BarSeries:
     """
 
     __slots__ = (
-        "_buffers", "_capacity", "_late", "_window", "at_start", "base_first", "columns", "first",
-        "loaded_until", "real", "size", "step", "vwap", "wanted",
+        "_buffers", "_capacity", "_late", "_looked", "_window", "at_start", "base_first", "columns",
+        "first", "loaded_until", "real", "size", "step", "vwap", "wanted",
     )  # fmt: skip
 
     def __init__(self, step: int, loaded_until: int, vwap_window: int = 0) -> None:
@@ -45,6 +45,7 @@ class BarSeries:
         self._window = vwap_window
         self._capacity = 0
         self._late: set[int] = set()
+        self._looked = 0
         self._buffers = Candles.empty().columns()
         self.real: Bools = np.empty(0, dtype=np.bool_)
         self.columns = Candles.empty().columns()
@@ -105,8 +106,15 @@ class BarSeries:
                 found.append(stamp)
         return found
 
-    def oldest_hole(self, newest: int) -> int:
-        """Open of the oldest filled one among the newest bars, ms UTC; `end` if there is none."""
+    def oldest_hole(self, newest: int, until: int) -> int:
+        """Open of the oldest filled one among the newest bars, ms UTC; `end` if there is none.
+
+        It is worth looking at once for each ``until`` (ms UTC), the instant bars are wanted up to:
+        asked again, the answer is `end`.
+        """
+        if until == self._looked:
+            return self.end
+        self._looked = until
         start = max(0, self.size - newest)
         real = self.real[start : self.size]
         if real.all():

@@ -252,6 +252,8 @@ def recoveries(seen: Observed) -> list[tuple[str, Trouble | None, int]]:
             for trouble in seen.troubles
             if (trouble.for_all or trouble.symbol == symbol) and trouble.name not in HARMLESS
         ]
+        for stamp, at in seen.plan.withheld.get(symbol, {}).items():
+            mine.append(Trouble(stamp + MINUTE, at, "withheld", symbol, "klines", False))
         mine.sort(key=lambda trouble: trouble.until)
         ends = [trouble.until for trouble in mine]
         late, good = False, in_time(seen, symbol)

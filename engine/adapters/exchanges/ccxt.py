@@ -325,6 +325,8 @@ class CcxtExchange:
                 page = page[page[:, 0] <= newest]
             if len(page):
                 pages.append(page[:missing])
+                if len(page) < size and cursor + size * step > newest:
+                    break  # it has no more
                 missing -= len(page)
                 cursor = int(page[-1, 0]) + step
                 continue
