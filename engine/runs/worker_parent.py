@@ -75,6 +75,7 @@ class WorkerProcess:
         self._done: asyncio.Future[Outcome] | None = None
         self._told: Callable[[WorkerProgress], None] | None = None
         self._killed = False
+        self._leaving = False
         self._over = self._loop.create_future()
         context = multiprocessing.get_context(CONTEXT)
         self._connection: Any
@@ -90,7 +91,7 @@ class WorkerProcess:
     @property
     def usable(self) -> bool:
         """Whether it can be given another job."""
-        if self._killed or self._over.done() or self._done is not None:
+        if self._killed or self._leaving or self._over.done() or self._done is not None:
             return False
         return not wait([self._process.sentinel], 0)
 
@@ -194,7 +195,9 @@ class WorkerProcess:
     def _hear(self, kind: str, payload: Any) -> None:
         if kind == "outcome":
             self._post(self._settle, Outcome(payload))
-        elif kind == "error":
+        elif kind in ("error", "leaving"):
+            # One that leaves is there for a moment still: it must not be given another job.
+            self._leaving = self._leaving or kind == "leaving"
             self._post(self._settle, Outcome(error=_rebuilt(*payload)))
         elif kind == "progress":
             self._post(self._tell, payload)

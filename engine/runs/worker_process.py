@@ -165,7 +165,7 @@ class WorkerControl:
         self._send(("alive", None) if made is None else ("progress", made))
 
     def _give_up(self, message: str) -> None:
-        self.finish("error", ("StrategyTimeoutError", message))
+        self.finish("leaving", ("StrategyTimeoutError", message))
         _leave()
 
 

@@ -61,8 +61,9 @@ def test_the_catalog_offers_what_there_is_and_names_what_is_broken(tmp_path: Pat
 
 
 def test_a_live_run_is_started_drained_and_started_again(tmp_path: Path) -> None:
-    strategy_file(tmp_path, "always", ALWAYS)
-    with running(plan_with(tmp_path, **WIDE)) as watch:
+    strategy_file(tmp_path, "always", 'return Signal("long", 1e6, 5e4, 1_000_000)')
+    wide = {**WIDE, "max_signal_lifetime_minutes": 1_000_000}
+    with running(plan_with(tmp_path, **wide)) as watch:
         host = watch.host
         run_id = host.start_run(live("always")).result(TIMEOUT)
         assert [v.instance_id for v in host.snapshot.instances] == [run_id]
@@ -72,8 +73,9 @@ def test_a_live_run_is_started_drained_and_started_again(tmp_path: Path) -> None
         said = host.stop_run(run_id).result(TIMEOUT)
         assert "watched to its end" in said and "BTCUSDT" in said
         assert host.snapshot.instances[0].status == "stopping"
+        host.close_run(run_id).result(TIMEOUT)
         shot = watch.until(lambda s: s.instances[0].status == "done")
-        assert shot.instances[0].trades > 0, "the position was followed to its close"
+        assert shot.instances[0].trades == 1, "the run ends with its position"
         assert host.live_count == 0
         with pytest.raises(RunStateError, match="not running"):
             host.stop_run(run_id).result(TIMEOUT)
