@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from console import kept_walkers
 from console.deck import DeckState
 from console.kept_backtests import KIND, recalled
+from console.memory import Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.views import DeckSnapshot, FieldError, InstanceDetail, Quote, RunRequest
 from engine.core.pricing import pnl
@@ -67,6 +68,7 @@ class FollowingHost:
 
     def __init__(self, state: str | Path, badge: str) -> None:
         self.path: Final = Path(state)
+        self.memory = Memory()
         self._notify: Callable[[HostEvent], None] | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="signaldeck-follower", daemon=True)

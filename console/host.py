@@ -25,6 +25,7 @@ from console.discovery import Workshop, equip
 from console.inspection import inspect, profiles_of
 from console.live_desk import LiveDesk
 from console.logs import LogBuffer, log_path, note_entry
+from console.memory import Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.run_requests import RequestError, check_request
 from console.settings import Project
@@ -114,6 +115,7 @@ class EngineHost:
 
     def __init__(self, plan: HostPlan) -> None:
         self._plan = plan
+        self.memory = Memory()
         self._notify: Callable[[HostEvent], None] | None = None
         self._thread = threading.Thread(target=self._run, name="signaldeck-engine", daemon=True)
         self._ready: Future[None] = Future()
@@ -337,6 +339,7 @@ class EngineHost:
                 for task in background:
                     task.cancel()
                 await self._desk.close()
+                await self.memory.flush(engine.store.commit)
                 with suppress(EngineError):
                     await self._keep_clock()
         self._publish()
@@ -347,6 +350,9 @@ class EngineHost:
         if restored.sentence:
             _log.info("%s", restored.sentence)
         self._restored = restored.sentence
+        self.memory.restore(restored.meta)
+        keeping = self.memory.keep(self._engine.store.commit)
+        background.append(asyncio.create_task(keeping, name="memory"))
         background.append(
             asyncio.create_task(self._desk.recall(restored.finished), name="finished runs")
         )

@@ -7,7 +7,7 @@ the engine's loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -40,6 +40,7 @@ class Restored:
     replayed: int
     problems: tuple[str, ...]
     finished: tuple[FinishedSaved, ...]
+    meta: Mapping[str, str]
 
     @property
     def sentence(self) -> str:
@@ -85,6 +86,7 @@ class LiveDesk:
             replayed=recovered.replayed,
             problems=recovered.problems,
             finished=recovered.state.finished,
+            meta=recovered.state.meta,
         )
 
     async def start(self, request: RunRequest) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from textual.message import Message
 
+from console.memory import Memory
 from console.notices import HostEvent
 from console.views import (
     DeckSnapshot,
@@ -42,6 +43,11 @@ class HostPort(Protocol):
     @property
     def restored(self) -> str:
         """What start-up brought back from the state file, one line; "" when there was nothing."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What the console remembers from one start to the next."""
         ...
 
     def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:

@@ -13,6 +13,7 @@ from math import prod
 from random import Random
 from typing import Any, Final, TypeVar
 
+from console.memory import Memory
 from console.notices import Changed, HostEvent, Notice
 from console.views import (
     BacktestView,
@@ -321,6 +322,7 @@ class SampleHost:
     def __init__(self, start: DeckSnapshot | None = None) -> None:
         self._snapshot = start or snapshot()
         self._notify: Callable[[HostEvent], None] | None = None
+        self.memory = Memory()
         self.commands: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.refusal = ""

@@ -49,8 +49,12 @@ def test_a_restart_brings_everything_back(tmp_path: Path) -> None:
             and s.backtests[0].status == "done"
         )  # fmt: skip
         assert watch.host.restored == ""
+        assert watch.host.memory.recall("form") is None
+        watch.host.memory.remember("form", {"kind": "live"})
+        watch.host.memory.remember("form", {"kind": "walker"})
     with running(plan_on(tmp_path)) as watch:
         host = watch.host
+        assert host.memory.recall("form") == {"kind": "walker"}
         assert host.restored == "2 live runs restored, 1 open position"
         shot = host.snapshot
         assert [(v.strategy_name, v.status, v.position) for v in shot.instances] == [
