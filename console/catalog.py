@@ -10,9 +10,11 @@ from typing import Final
 
 from console.discovery import Workshop, schemas
 from console.run_requests import exchange_names, exchange_symbols
-from console.views import Catalog, ExchangeItem, StrategyItem
+from console.views import Catalog, ExchangeItem, StrategyItem, WalkerItem
 from engine import Engine
 from engine.domain.bars import FRAME_INTERVALS
+from engine.domain.time import iso
+from engine.domain.walks import WalkerSchema
 from engine.exchanges import ExchangeSpec
 
 _ASK_SECONDS: Final = 30.0
@@ -39,7 +41,27 @@ def catalog_of(engine: Engine, workshop: Workshop) -> Catalog:
         spec = workshop.exchange_spec(name)
         kind = spec.kind if spec else "strategy file"
         exchanges.append(ExchangeItem(name, kind, live=kind != "files"))
-    return Catalog(tuple(strategies), tuple(exchanges), FRAME_INTERVALS)
+    return Catalog(
+        tuple(strategies),
+        tuple(exchanges),
+        FRAME_INTERVALS,
+        tuple(_walker_item(engine, walker) for walker in engine.walkers.list()),
+        tuple((optimizer.name, optimizer.note or "") for optimizer in engine.optimizers.list()),
+    )
+
+
+def _walker_item(engine: Engine, walker: WalkerSchema) -> WalkerItem:
+    frame = engine.frames.find(walker.frame_name)
+    return WalkerItem(
+        name=walker.name,
+        note=walker.note or f"{len(walker.strategies)} strategies by {walker.metric}",
+        exchange_name=walker.exchange_name,
+        symbols=walker.symbols,
+        metric=walker.metric,
+        interval="" if frame is None else frame.interval,
+        start="" if frame is None else iso(frame.start_date),
+        end="" if frame is None else iso(frame.end_date),
+    )
 
 
 async def complete_catalog(

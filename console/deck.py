@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from console.deck_rows import Row, first_line, is_about, path_of, position_text, since
 from console.feed import FEED_SIZE, FULL_SIZE, Feed, Transition, key_of_error, refusal_text
-from console.folds import MeterFold, MilestoneFold, RiskFold
+from console.folds import MeterFold, MilestoneFold, RiskFold, Shelf
 from console.views import (
     BacktestView,
     Catalog,
@@ -24,6 +24,7 @@ from console.views import (
     HeaderView,
     InstanceView,
     LogLine,
+    OptimizerView,
     ProfileView,
     Versions,
 )
@@ -102,8 +103,9 @@ class DeckState:
         self._profit = profit
         self._rows: dict[RunKey, Row] = {}
         self._feed = Feed(feed_size)
-        self._backtests: dict[str, BacktestView] = {}
-        self._walkers: dict[str, WalkerView] = {}
+        self._backtests = Shelf[BacktestView]()
+        self._walkers = Shelf[WalkerView]()
+        self._optimizers = Shelf[OptimizerView]()
         self._catalog = Catalog()
         self._milestones = MilestoneFold()
         self._risk = RiskFold()
@@ -193,20 +195,19 @@ class DeckState:
             self._touch(row)
 
     def put_walker(self, view: WalkerView, *, older: bool = False) -> None:
-        """Add a walker (one ``older`` than all others in front) or replace what is known of it."""
-        first = {view.run_id: view} if older else {}
-        self._walkers = {**first, **self._walkers, view.run_id: view}
+        """Add a walker (one ``older`` than all others behind) or replace what is known of it."""
+        self._walkers.put(view, older=older)
         self._dirty.add("walkers")
 
-    def put_backtest(self, view: BacktestView) -> None:
-        """Add a backtest or replace what is known of it."""
-        self._backtests[view.run_id] = view
+    def put_backtest(self, view: BacktestView, *, older: bool = False) -> None:
+        """Add a backtest (one ``older`` than all others behind) or replace what is known of it."""
+        self._backtests.put(view, older=older)
         self._dirty.add("backtests")
 
-    def put_older_backtest(self, view: BacktestView) -> None:
-        """Add a backtest that is older than all others."""
-        self._backtests = {view.run_id: view, **self._backtests}
-        self._dirty.add("backtests")
+    def put_optimizer(self, view: OptimizerView) -> None:
+        """Add an optimizer's run or replace what is known of it."""
+        self._optimizers.put(view)
+        self._dirty.add("optimizers")
 
     def backtest(self, run_id: str) -> BacktestView | None:
         """What is known of a backtest."""
@@ -274,14 +275,9 @@ class DeckState:
             instances=self._instances() if "instances" in dirty else last.instances,
             feed=self._feed.entries() if "feed" in dirty else last.feed,
             feed_total=self._feed.total,
-            walkers=(
-                tuple(reversed(self._walkers.values())) if "walkers" in dirty else last.walkers
-            ),
-            backtests=(
-                tuple(reversed(self._backtests.values()))
-                if "backtests" in dirty
-                else last.backtests
-            ),
+            walkers=self._walkers.views() if "walkers" in dirty else last.walkers,
+            optimizers=self._optimizers.views() if "optimizers" in dirty else last.optimizers,
+            backtests=self._backtests.views() if "backtests" in dirty else last.backtests,
             catalog=self._catalog,
             milestones=(self._milestones.views() if "milestones" in dirty else last.milestones),
             profiles=self._profiles() if "risk" in dirty else last.profiles,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import ceil
 from statistics import fmean
+from typing import Generic, Protocol, TypeVar
 
 from console.views import MetricView, MilestoneView, ProfileView, RejectionView
 from engine.domain.events import Partial, RiskRejection
@@ -26,6 +27,38 @@ SPARKS = 16
 
 REASONS = 200
 """Different reasons for refusals that are told apart; the least recent one makes room."""
+
+
+class Listed(Protocol):
+    """A view of one run."""
+
+    @property
+    def run_id(self) -> str:
+        """What tells it apart."""
+        ...
+
+
+_View = TypeVar("_View", bound=Listed)
+
+
+class Shelf(Generic[_View]):
+    """The views of all runs of one kind, by run id."""
+
+    def __init__(self) -> None:
+        self._views: dict[str, _View] = {}
+
+    def put(self, view: _View, *, older: bool = False) -> None:
+        """Add a run, one ``older`` than all others at the end, or replace what is known of it."""
+        first = {view.run_id: view} if older else {}
+        self._views = {**first, **self._views, view.run_id: view}
+
+    def get(self, run_id: str) -> _View | None:
+        """What is known of a run."""
+        return self._views.get(run_id)
+
+    def views(self) -> tuple[_View, ...]:
+        """Newest first."""
+        return tuple(reversed(self._views.values()))
 
 
 class MilestoneFold:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from console.views import OptimizerView
+from console.views import OptimizerView, RunRequest
 from engine import Engine
 from engine.domain.errors import EngineError, RunStateError
 from engine.domain.events import OptimizerProgress
@@ -57,6 +57,11 @@ class OptimizerDesk:
     def knows(self, run_id: str) -> bool:
         """Whether a run id is that of an optimizer."""
         return run_id in self._entries
+
+    def request_of(self, run_id: str) -> RunRequest:
+        """What an optimizer was started with."""
+        view = self._entries[run_id].view
+        return RunRequest("optimizer", view.optimizer_name, view.symbol, "")
 
     def start(self, optimizer_name: str, symbol: str) -> str:
         """Start an optimizer and answer its run id.

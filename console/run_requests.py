@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from console.typed_values import parse_grid, parse_settings
 from console.views import FieldError, RunRequest
 from engine.domain.bars import interval_ms
-from engine.domain.errors import EngineError, NotRegisteredError, SchemaError
+from engine.domain.errors import EngineError, NotRegisteredError, SchemaError, SettingsError
 from engine.domain.schemas import FrameSchema, make
+from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, iso, minute_text, parse_instant
 from engine.domain.walks import METRICS, WalkerSchema
 from engine.exchanges import is_ccxt_id
@@ -64,6 +66,8 @@ async def check_request(
     """Every problem of a request; () when it may start."""
     if request.kind == "walker":
         return await _check_walker(engine, workshop, request)
+    if request.kind == "optimizer":
+        return _check_optimizer(engine, request)
     await open_by_name(engine, workshop, request.exchange_name)
     found = [
         *_check_strategy(engine, workshop, request),
@@ -71,9 +75,9 @@ async def check_request(
         *await _check_symbol(engine, workshop, request),
     ]
     if request.kind == "backtest":
-        found += _check_frame(request)
+        found += [*_check_frame(request), *_check_settings(engine, request)]
     elif request.kind != "live":
-        kinds = "live, backtest or walker"
+        kinds = "live, backtest, walker or optimizer"
         found.append(FieldError("kind", f"kind {request.kind!r} is unknown: use {kinds}"))
     return tuple(found)
 
@@ -90,8 +94,18 @@ def backtest_job(engine: Engine, workshop: Workshop, request: RunRequest) -> Bac
         frame_interval=request.interval,
         frame_start=parse_instant(request.start),
         frame_end=parse_instant(request.end),
-        settings=engine.settings.model_dump(),
+        settings=settings_of(engine, request).model_dump(),
     )
+
+
+def settings_of(engine: Engine, request: RunRequest) -> Settings:
+    """The settings a request's run has: the engine's, with what the request changes.
+
+    Raises:
+        SchemaError: they cannot be read.
+        SettingsError: unknown names, wrong types or broken bounds.
+    """
+    return engine.settings.updated(parse_settings(request.settings))
 
 
 def walk_of(engine: Engine, workshop: Workshop, request: RunRequest) -> tuple[Walk, Sources]:
@@ -113,7 +127,8 @@ def walk_of(engine: Engine, workshop: Workshop, request: RunRequest) -> tuple[Wa
         exchange=workshop.exchange_spec(name) or engine.exchange_specs.get(name),
         cache=str(engine.cache or ""),
     )
-    return engine.group_runs.walk_of(walker, request.symbol, frame), sources
+    walk = engine.group_runs.walk_of(walker, request.symbol, frame)
+    return replace(walk, settings=settings_of(engine, request)), sources
 
 
 def completed(engine: Engine, request: RunRequest) -> RunRequest:
@@ -138,8 +153,12 @@ def _walker(engine: Engine, request: RunRequest) -> WalkerSchema:
     """The walker of a request, registered or made of its strategies."""
     if not request.strategies:
         walker = engine.walkers.get(request.strategy_name, "walker")
-        changes = {"exchange_name": request.exchange_name, "metric": request.metric}
-        return walker.model_copy(update={name: text for name, text in changes.items() if text})
+        changes = {
+            "exchange_name": request.exchange_name,
+            "metric": request.metric,
+            "grid": parse_grid(request.grid),
+        }
+        return walker.model_copy(update={name: value for name, value in changes.items() if value})
     return make(
         WalkerSchema,
         "walker",
@@ -149,6 +168,7 @@ def _walker(engine: Engine, request: RunRequest) -> WalkerSchema:
             "frame_name": "range",
             "strategies": request.strategies,
             "metric": request.metric or METRICS[0],
+            "grid": parse_grid(request.grid),
         },
     )
 
@@ -175,13 +195,32 @@ async def _check_walker(
         found.append(FieldError("metric", text))
     found += _check_exchange(engine, workshop, request)
     found += await _check_symbol(engine, workshop, request)
-    found += _check_frame(request)
+    found += [*_check_frame(request), *_check_settings(engine, request)]
     if not found:
         try:
             walk_of(engine, workshop, request)
         except SchemaError as error:
-            found.append(FieldError("strategy_name", str(error)))
+            found.append(FieldError("grid" if request.grid else "strategy_name", str(error)))
     return tuple(found)
+
+
+def _check_optimizer(engine: Engine, request: RunRequest) -> tuple[FieldError, ...]:
+    found: list[FieldError] = []
+    try:
+        engine.optimizers.get(request.strategy_name, "optimizer")
+    except NotRegisteredError as error:
+        found.append(FieldError("strategy_name", str(error)))
+    if not request.symbol:
+        found.append(FieldError("symbol", "no symbol is given: type one, for example BTCUSDT"))
+    return tuple(found)
+
+
+def _check_settings(engine: Engine, request: RunRequest) -> list[FieldError]:
+    try:
+        settings_of(engine, request)
+    except (SchemaError, SettingsError) as error:
+        return [FieldError("settings", str(error))]
+    return []
 
 
 def _check_strategy(engine: Engine, workshop: Workshop, request: RunRequest) -> list[FieldError]:

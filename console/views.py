@@ -348,12 +348,35 @@ class ExchangeItem:
 
 
 @dataclass(frozen=True, slots=True)
+class WalkerItem:
+    """A registered walker, with what the New-run form fills in when it is chosen.
+
+    ``start`` and ``end`` are the bounds of its frame as typed; "" where the frame is not known.
+    """
+
+    name: str
+    note: str = ""
+    exchange_name: str = ""
+    symbols: tuple[str, ...] = ()
+    metric: str = ""
+    interval: str = ""
+    start: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """What can be chosen when starting a run."""
+    """What can be chosen when starting a run.
+
+    Attributes:
+        optimizers: (name, note) of the registered ones.
+    """
 
     strategies: tuple[StrategyItem, ...] = ()
     exchanges: tuple[ExchangeItem, ...] = ()
     frame_intervals: tuple[str, ...] = ()
+    walkers: tuple[WalkerItem, ...] = ()
+    optimizers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +387,7 @@ class Versions:
     feed: int = 0
     backtests: int = 0
     walkers: int = 0
+    optimizers: int = 0
     header: int = 0
     catalog: int = 0
     milestones: int = 0
@@ -387,6 +411,7 @@ class DeckSnapshot:
     feed_total: int = 0
     backtests: tuple[BacktestView, ...] = ()
     walkers: tuple[WalkerView, ...] = ()
+    optimizers: tuple[OptimizerView, ...] = ()
     catalog: Catalog = field(default_factory=Catalog)
     milestones: tuple[MilestoneView, ...] = ()
     profiles: tuple[ProfileView, ...] = ()
@@ -402,13 +427,17 @@ class RunRequest:
     """What the New-run form submits; texts are as typed and validated by the host.
 
     Attributes:
-        kind: ``live``, ``backtest`` or ``walker``.
-        strategy_name: of a walker its name; "" or a new one where ``strategies`` are given.
+        kind: ``live``, ``backtest``, ``walker`` or ``optimizer``.
+        strategy_name: of a walker its name; "" or a new one where ``strategies`` are given. Of an
+            optimizer its name.
         start, end: ISO dates or instants (UTC), both inclusive; not live. A registered walker's
             own frame when empty.
         interval: frame interval; not live.
         strategies: what a walker compares that is not registered.
         metric: what a walker ranks by; "" is its own.
+        grid: parameters a walker tries (`console.typed_values.parse_grid`); "" is its own.
+        settings: global settings that differ in this run (`console.typed_values.parse_settings`);
+            not live.
     """
 
     kind: str
@@ -420,6 +449,8 @@ class RunRequest:
     interval: str = "1m"
     strategies: tuple[str, ...] = ()
     metric: str = ""
+    grid: str = ""
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What runs in worker processes for the console: backtests and walkers, behind one set of commands.
+"""What the console starts beside live runs, behind one set of commands.
 
-The host hands requests in and forgets them; views go to the read model, finished work to the state
-file. All methods run on the engine's loop.
+Backtests and walkers run in worker processes, optimizers on the engine's loop. The host hands
+requests in and forgets them; views go to the read model, finished work to the state file. All
+methods run on the engine's loop.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable, Sequence
 from console.backtests import BacktestDesk
 from console.deck import DeckState
 from console.discovery import Workshop
+from console.optimizers import OptimizerDesk
 from console.run_requests import backtest_job, completed, walk_of
-from console.views import BacktestView, RunRequest
+from console.views import BacktestView, OptimizerView, RunRequest
 from console.walker_views import WalkerView
 from console.walkers import WalkerDesk
 from engine import Engine
@@ -22,12 +24,12 @@ from engine.domain.errors import RunStateError
 from engine.jobs import ENTRY
 from engine.runs.workers import WorkerPool
 
-KINDS = ("backtest", "walker")
+KINDS = ("backtest", "walker", "optimizer")
 """Kinds of `RunRequest` that run here."""
 
 
 class Workbench:
-    """Both desks and the processes they share.
+    """The desks, and the processes they share.
 
     Args:
         engine: where strategies are registered, and results are stored.
@@ -55,15 +57,15 @@ class Workbench:
         self._walkers = WalkerDesk(
             engine.group_runs, self._pool, parallel, self._put_walker, now, self._keep
         )
+        self._optimizers = OptimizerDesk(engine, self._put_optimizer)
 
     def knows(self, run_id: str) -> bool:
-        """Whether a run id is that of a backtest or a walker."""
-        return self._backtests.knows(run_id) or self._walkers.knows(run_id)
+        """Whether a run id is that of a backtest, a walker or an optimizer."""
+        return any(desk.knows(run_id) for desk in self._desks)
 
     def request_of(self, run_id: str) -> RunRequest:
         """What a run was started with."""
-        desk = self._walkers if self._walkers.knows(run_id) else self._backtests
-        return desk.request_of(run_id)
+        return self._desk(run_id).request_of(run_id)
 
     def start(self, request: RunRequest) -> str:
         """Queue a run whose request has been checked, and answer its run id.
@@ -74,6 +76,8 @@ class Workbench:
         if request.kind == "backtest":
             job = backtest_job(self._engine, self._workshop, request)
             return self._backtests.start(request, job)
+        if request.kind == "optimizer":
+            return self._optimizers.start(request.strategy_name, request.symbol)
         request = completed(self._engine, request)
         return self._walkers.start(request, *walk_of(self._engine, self._workshop, request))
 
@@ -83,8 +87,7 @@ class Workbench:
         Raises:
             RunStateError: it has ended.
         """
-        desk = self._walkers if self._walkers.knows(run_id) else self._backtests
-        return desk.stop(run_id)
+        return self._desk(run_id).stop(run_id)
 
     def skip(self, run_id: str, strategy_name: str) -> str:
         """Leave one strategy of a walker out.
@@ -113,8 +116,16 @@ class Workbench:
 
     async def close(self) -> None:
         """End everything now."""
+        await self._optimizers.close()
         await self._walkers.close()
         await self._backtests.close()
+
+    @property
+    def _desks(self) -> tuple[BacktestDesk | WalkerDesk | OptimizerDesk, ...]:
+        return (self._backtests, self._walkers, self._optimizers)
+
+    def _desk(self, run_id: str) -> BacktestDesk | WalkerDesk | OptimizerDesk:
+        return next(desk for desk in self._desks if desk.knows(run_id))
 
     def _walker(self, run_id: str) -> None:
         if not self._walkers.knows(run_id):
@@ -125,11 +136,15 @@ class Workbench:
 
     def _put_backtest(self, view: BacktestView, *, older: bool = False) -> None:
         if older:
-            self._deck.put_older_backtest(view)
+            self._deck.put_backtest(view, older=True)
         else:
             self._deck.put_backtest(view)
         self._changed()
 
     def _put_walker(self, view: WalkerView, *, older: bool = False) -> None:
         self._deck.put_walker(view, older=older)
+        self._changed()
+
+    def _put_optimizer(self, view: OptimizerView) -> None:
+        self._deck.put_optimizer(view)
         self._changed()

@@ -117,7 +117,7 @@ class BaseScreen(Screen[None]):
 
     def follow(self) -> None:
         """Draw the visible panels whose topics moved since they were drawn."""
-        if not self.is_mounted:
+        if not (self.is_mounted and self.display):  # its panels may be gone already
             return
         snapshot = self.context.snapshot
         for panel in self._going_on():

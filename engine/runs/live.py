@@ -112,6 +112,7 @@ class LiveExecution:
         self.settled_until: int | None = None
         self.record = record
         self._resumed = resumed
+        self._is_told = resumed is None or resumed.held is None
         self._seen_until = seen_until
         self._saved = resumed is not None
         self._moved: tuple[Change, ...] = ()
@@ -325,6 +326,13 @@ class LiveExecution:
     async def _settle(self, session: Session, series: BarSeries, when: int) -> int:
         """Feed what closed since the last settled instant; how many bars have closed by now."""
         assert self.settled_until is not None
+        seen = series.closed(self.settled_until)
+        known = series.size > 0 and (seen > 0 or series.at_start)
+        if known and not self._is_told and session.held is not None:
+            # At the last instant that was settled: what is settled next comes after it.
+            market = series.bar(max(seen - 1, 0), market_is_vwap=self._at_vwap).market
+            self._is_told = True
+            await session.restored(session.held.row, self.settled_until, market)
         # Counted anew for every bar: while one is settled, other runs may drop old bars.
         while (index := series.closed(self.settled_until)) < series.closed(when):
             if self.settled_until < series.first and not series.at_start:

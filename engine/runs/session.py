@@ -207,6 +207,11 @@ class Session:
         else:
             await self._open_at_market(row, when, prices.market, attempt)
 
+    async def restored(self, row: SignalRow, when: int, market: float) -> None:
+        """Tell the strategy what an earlier process left it, before any of it is settled."""
+        with execution(self._context(when)):
+            await self._call("on_restore", when, row, market)
+
     async def idle(self, when: int, market: float) -> None:
         """Nothing was held and nothing was asked at ``when``."""
         await self._tick(Idle(self.key, when, market), "on_idle")

@@ -14,16 +14,20 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing import forkserver, resource_tracker
-from typing import Any
+from typing import Any, Final
 
 from engine.domain.errors import WorkerError
 from engine.runs.worker_parent import CONTEXT, Limited, WorkerProcess
 from engine.runs.worker_process import WorkerControl, WorkerProgress
 
 __all__ = ["Limited", "WorkerControl", "WorkerPool", "WorkerProgress", "WorkerRun"]
+
+# The path of a socket has 107 bytes; multiprocessing adds a folder and a name to this.
+_LONGEST_FOLDER: Final = 70
 
 
 class WorkerPool:
@@ -51,15 +55,20 @@ class WorkerPool:
         """Start the server that workers are forked from; before any thread and any terminal mode.
 
         The server is started with ``python -c``, which would put the working directory on the
-        import path; a file there must never stand in for one of our modules.
+        import path; a file there must never stand in for one of our modules. Its socket goes into
+        the folder for temporary files, unless that has a name too long for a socket.
         """
         before = os.environ.get("PYTHONSAFEPATH")
         os.environ["PYTHONSAFEPATH"] = "1"
+        folder = tempfile.gettempdir()
         try:
+            if len(os.fsencode(folder)) > _LONGEST_FOLDER and os.access("/tmp", os.W_OK):
+                tempfile.tempdir = "/tmp"
             multiprocessing.get_context(CONTEXT).set_forkserver_preload([preload])
             resource_tracker.ensure_running()
             forkserver.ensure_running()
         finally:
+            tempfile.tempdir = folder
             if before is None:
                 del os.environ["PYTHONSAFEPATH"]
             else:
@@ -118,6 +127,7 @@ class WorkerPool:
                 process.end()
 
     def _started(self) -> WorkerProcess:
+        self.start_forkserver()  # for a program that did not
         process = WorkerProcess(self._entry, self._output)
         self._processes.add(process)
         process.when_ended(lambda: self._processes.discard(process))
