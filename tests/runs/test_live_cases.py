@@ -174,3 +174,29 @@ async def test_stops_of_idle_closed_open_and_waiting_runs() -> None:
         [cancel] = [call for call in calls["waits"] if call[0] == "on_cancel"]
         assert cancel[1] == SYMBOL and cancel[-1] is False
         assert len(made.heard["done_live"]) == 4
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["backtest", "live"])
+async def test_the_bar_after_an_opening_counts_and_time_is_up_to_the_minute(live: bool) -> None:
+    """Defects D1 and D10: nothing is skipped after an activation, nothing ends a minute early."""
+    rows = path([100, 100, 94, 100, 120, 100, 94, 100, 100, 100, 100, 100], before=10)
+    answers = {
+        0: Signal("long", 115, 80, 60, price_open=95), 5: Signal("long", 130, 80, 4, price_open=95),
+        11: Signal("long", 130, 80, 3),
+    }  # fmt: skip
+    rows[13][2] = 115.0  # the first bar after the activation at minute 3 reaches the target
+    rows += flat(12, 80)
+    async with bed(rows, live=live, frame=(0, 11), config={"exit_trigger": "touch"}) as made:
+        made.strategy(lambda s, w: answers.get(minute_of(w)))
+        if live:
+            made.instance().start()
+            await made.until(15)
+        else:
+            await made.results()
+        assert made.actions() == [
+            ("scheduled", 0), ("opened", 3), ("closed", 4),
+            ("scheduled", 5), ("opened", 7), ("closed", 11), ("opened", 11), ("closed", 14),
+        ]  # fmt: skip
+        closed = [r for r in made.heard["signal"] if r.action == "closed"]
+        reasons = [str(r.close_reason) for r in closed]
+        assert reasons == ["take_profit", "time_expired", "time_expired"]

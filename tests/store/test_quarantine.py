@@ -69,6 +69,7 @@ CASES = [
     ("held", "kind", "nonsense"),
     ("held", "position", "sideways"),
     ("held", "price_open", None),
+    ("held", "pending_at", None),
     ("held", "mode", "nonsense"),
     ("held", "strategy", b"\xff"),
     ("progress", "mode", "nonsense"),
