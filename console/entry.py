@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ def main() -> None:
     keep_out_working_directory()
     from console.cli import run
 
+    gc.freeze()  # what the imports made stays: looking at it costs a fifth of a second at the end
     sys.exit(run(sys.argv[1:]))
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.console.cli_bed import environment
+from tests.console.warm import WarmCommand
+
 
 @pytest.fixture(autouse=True)
 def logger_as_it_was() -> Iterator[None]:
@@ -19,3 +22,11 @@ def logger_as_it_was() -> Iterator[None]:
     for handler in [*logger.handlers]:
         if handler not in handlers:
             logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommand]:
+    """The command with its imports made."""
+    command = WarmCommand(environment(tmp_path_factory.mktemp("home")))
+    yield command
+    command.close()

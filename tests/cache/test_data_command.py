@@ -9,7 +9,6 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from engine.adapters.exchanges.simulated import SimulatedExchange
 from engine.domain.bars import Candles
 from engine.domain.time import DAY, MINUTE, from_ms, parse_instant
 from tests.console.cli_bed import COMMAND, environment
+from tests.console.warm import WarmCommand
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -56,11 +56,12 @@ def begin(work: Path, cache: CandleCache) -> Callable[..., subprocess.Popen[str]
 
 
 @pytest.fixture
-def run(begin: Callable[..., subprocess.Popen[str]]) -> Run:
-    def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        process = begin(*arguments, **options)
-        stdout, stderr = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+def run(work: Path, cache: CandleCache, warm: WarmCommand) -> Run:
+    def call(
+        *arguments: str, environ: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        env = environment(work.parent / "home") | {"SIGNALDECK_CACHE": str(cache.root)}
+        return warm.run(("data", *arguments), work, env | (environ or {}), timeout=120)
 
     return call
 
@@ -407,17 +408,15 @@ def test_damage_is_found_named_and_left_in_place(run: Run, work: Path, cache: Ca
 # -- where it is ---------------------------------------------------------------------------------
 
 
-def test_where_the_cache_is(work: Path) -> None:
+def test_where_the_cache_is(work: Path, warm: WarmCommand) -> None:
     (work / "data").mkdir()
     (work / "data" / "signaldeck.toml").write_text('cache = "kept"\n')
     home = environment(work.parent / "home")
     config = ("--config", "data/signaldeck.toml")
 
     def place(*arguments: str, **environ: str) -> Path:
-        done = subprocess.run(
-            [COMMAND, "data", "list", "--json", *arguments],
-            cwd=work, env={**home, **environ}, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        command = ("data", "list", "--json", *arguments)
+        done = warm.run(command, work, {**home, **environ}, timeout=60)
         return Path(json.loads(done.stdout)["cache"])
 
     assert place(*config) == work / "data" / "kept"

@@ -6,20 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.cli_bed import COMMAND, Run, csv_rows, environment
+from tests.console.cli_bed import Run, csv_rows, environment
+from tests.console.warm import WarmCommand
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run the installed command in a folder of its own: ``run("list", "--json")``."""
+def run(tmp_path: Path, warm: WarmCommand) -> Run:
+    """Run the command in a folder of its own: ``run("list", "--json")``.
+
+    Or ``program=[...]``: something else, or the command's own script.
+    """
     home = tmp_path / "home"
     work = tmp_path / "work"
     home.mkdir()
     work.mkdir()
 
     def call(
-        *arguments: str, cwd: Path = work, program: Sequence[str | Path] = (COMMAND,)
+        *arguments: str, cwd: Path = work, program: Sequence[str | Path] = ()
     ) -> subprocess.CompletedProcess[str]:
+        if not program:
+            return warm.run(arguments, cwd, environment(home), timeout=120)
         return subprocess.run(
             [*program, *arguments],
             cwd=cwd,
