@@ -40,6 +40,7 @@ from screens.scheduled import ScheduledScreen
 from screens.signals import SignalsScreen
 from screens.text import clean
 from screens.toasts import ToastQueue, ToastText
+from screens.walkers import WalkersScreen
 
 SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingProxyType(
     {
@@ -48,6 +49,7 @@ SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingPro
         "scheduled": ScheduledScreen,
         "risk": RiskScreen,
         "backtests": BacktestsScreen,
+        "walkers": WalkersScreen,
         "performance": PerformanceScreen,
         "log": LogScreen,
     }
@@ -196,14 +198,15 @@ class SignaldeckApp(App[None]):
 
     def action_new_run(self) -> None:
         """Open the New-run form, for the kind of run the screen is about."""
-        kind = "backtest" if self.current_mode == "backtests" else "live"
+        kind = {"backtests": "backtest", "walkers": "walker"}.get(self.current_mode, "live")
         self.push_screen(NewRunForm(self.context, kind), self._started)
 
     def _started(self, run: StartedRun | None) -> None:
         """Go where the new run is to be seen."""
         if run is None:
             return
-        mode = "backtests" if run.kind == "backtest" else "deck"
+        modes = {"backtest": "backtests", "walker": "walkers", "optimizer": "walkers"}
+        mode = modes.get(run.kind, "deck")
         self.switch_mode(mode)
         screen = self._bases[mode]
         screen.end_pause()

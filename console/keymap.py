@@ -37,7 +37,7 @@ class KeySpec:
 
 _TABLE: Final = (
     KeySpec("open", "enter", "Open", "Open what the cursor is on"),
-    KeySpec("run.new", "n", "New run", "Start a live run or a backtest"),
+    KeySpec("run.new", "n", "New run", "Start a live run, a backtest, a walker or an optimizer"),
     KeySpec("run.again", "s", "Start again", "Start a run that ended, or resume a draining one"),
     KeySpec(
         "run.stop", "x", "Stop",
@@ -54,6 +54,7 @@ _TABLE: Final = (
         "Show only this run's lines, or what was shown before again", False,
     ),
     KeySpec("log.level", "l", "Level", "Show only lines of this level and above"),
+    KeySpec("run.skip", "S", "Skip", "Leave one strategy of a walker out; the others go on"),
     KeySpec("metric", "m", "Metric", "Rank by the next figure"),
     KeySpec("report", "r", "Report", "Show the report as Markdown"),
     KeySpec("chart.interval", "i", "Interval", "Draw candles of the next interval"),
@@ -74,6 +75,7 @@ _TABLE: Final = (
     KeySpec("mode.scheduled", "3", "Scheduled", "Waiting signals and milestones", show=False),
     KeySpec("mode.risk", "4", "Risk", "Slots, refusals and invalid signals", show=False),
     KeySpec("mode.backtests", "5", "Backtests", "Running and finished backtests", show=False),
+    KeySpec("mode.walkers", "6", "Walkers", "Strategies compared, and optimizers", show=False),
     KeySpec("mode.performance", "7", "Performance", "How long things take", show=False),
     KeySpec("mode.log", "8", "Log", "The program's log, with search", show=False),
     KeySpec("table.down", "j,down", "Down", "Move the cursor down", show=False),

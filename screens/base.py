@@ -36,6 +36,7 @@ MODES = (
     ("mode.scheduled", "Scheduled"),
     ("mode.risk", "Risk"),
     ("mode.backtests", "Backtests"),
+    ("mode.walkers", "Walkers"),
     ("mode.performance", "Performance"),
     ("mode.log", "Log"),
 )

@@ -15,12 +15,12 @@ from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, stat_facts, trade_facts
 from screens.text import clean, instant_input, many
+from screens.text_screen import TextScreen
 from screens.widgets.equity_chart import EquityChart
 from screens.widgets.heatmap import Heatmap, monthly_grid
 from screens.widgets.line_table import LineTable
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.statistics_table import StatisticsTable
-from screens.widgets.text_view import TextView
 from screens.widgets.title_line import TitleLine
 from screens.widgets.tones import Cell
 from screens.widgets.trades_table import TradeRow, TradesTable
@@ -32,17 +32,20 @@ class ResultScreen(BaseScreen):
     Args:
         context: host, clock and session.
         outcome: what to show.
+        mode_name: name of the mode it was opened from.
     """
 
-    mode_name = "Backtests"
     CSS_PATH = ["base.tcss", "result.tcss"]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "app.pop_screen"),
         bind("report", "report"),
     ]
 
-    def __init__(self, context: ScreenContext, outcome: BacktestOutcome) -> None:
+    def __init__(
+        self, context: ScreenContext, outcome: BacktestOutcome, mode_name: str = "Backtests"
+    ) -> None:
         super().__init__(context)
+        self.mode_name = mode_name
         self.outcome = outcome
         self.statistics = StatisticsTable(outcome, id="statistics")
         self.chart = EquityChart(outcome.equity, id="chart")
@@ -77,7 +80,8 @@ class ResultScreen(BaseScreen):
 
     def action_report(self) -> None:
         """Show the whole result as Markdown."""
-        self.app.push_screen(ReportScreen(self.context, self.outcome))
+        title, text = result_title(self.outcome), backtest_report(self.outcome)
+        self.app.push_screen(TextScreen(self.context, title, text, self.mode_name))
 
     @on(LineTable.Opened, "#statistics")
     def open_statistic(self) -> None:
@@ -92,33 +96,6 @@ class ResultScreen(BaseScreen):
         row = self.trades.current
         if isinstance(row, TradeRow):
             self.app.push_screen(DetailDialog(f"Trade {row.number}", trade_facts(row.trade)))
-
-
-class ReportScreen(BaseScreen):
-    """The Markdown report of one outcome, line by line.
-
-    Args:
-        context: host, clock and session.
-        outcome: what to report.
-    """
-
-    mode_name = "Backtests"
-    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "app.pop_screen")]
-
-    def __init__(self, context: ScreenContext, outcome: BacktestOutcome) -> None:
-        super().__init__(context)
-        self.outcome = outcome
-        self.text = TextView(empty="the report is empty", id="text")
-
-    def compose_body(self) -> ComposeResult:
-        """What was run, then the text."""
-        yield TitleLine(result_title(self.outcome), result_remark(self.outcome))
-        yield self.text
-
-    def on_mount(self) -> None:
-        """Write it."""
-        self.text.show(backtest_report(self.outcome))
-        self.text.focus()
 
 
 def result_title(outcome: BacktestOutcome) -> tuple[Cell, ...]:

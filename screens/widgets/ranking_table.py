@@ -8,6 +8,7 @@ from math import isfinite
 from typing import ClassVar, Final
 
 from textual.binding import BindingType
+from textual.message import Message
 
 from console.keymap import bind
 from screens.text import clean, count, number, percent
@@ -22,13 +23,18 @@ METRICS: Final[Mapping[str, tuple[str, bool]]] = {
     "win_rate": ("won %", False), "max_drawdown": ("drawdown", False),
     "sortino_ratio": ("Sortino", False), "calmar_ratio": ("Calmar", False),
     "expectancy": ("expect. %", True), "sqn": ("SQN", False),
+    "avg_pnl": ("mean %", True), "cagr": ("CAGR %", True),
+    "expected_yearly_returns": ("yearly %", True), "certainty_ratio": ("certainty", False),
+    "annualized_sharpe_ratio": ("Sharpe/y", False), "daily_sharpe_ratio": ("Sharpe/d", False),
 }  # fmt: skip
 """Figures a ranking can go by: short heading, and whether gains carry a sign."""
 
 LOWER_IS_BETTER: Final = frozenset({"max_drawdown"})
 
 _BESIDE: Final = ("total_return", "sharpe_ratio", "win_rate", "max_drawdown", "profit_factor")
-_WORDS: Final[dict[str, Tone]] = {"waiting": "muted", "failed": "loss", "stopped": "warn"}
+_WORDS: Final[dict[str, Tone]] = {
+    "waiting": "muted", "failed": "loss", "stopped": "warn", "skipped": "warn",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Contender:
     """A strategy in the ranking.
 
     Attributes:
-        status: ``waiting | running | done | stopped | failed``.
+        status: ``waiting | running | done | stopped | skipped | failed``.
         figures: statistics by name; None or missing where undefined.
         progress: 0 to 1 while it runs.
     """
@@ -84,6 +90,13 @@ class RankingTable(LineTable[_Place]):
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("metric", "next_metric")]
 
+    class Switched(Message):
+        """It goes by another figure, because the operator said so."""
+
+        def __init__(self, metric: str) -> None:
+            super().__init__()
+            self.metric = metric
+
     def __init__(self, metric: str = "sharpe_ratio", *, id: str | None = None) -> None:
         super().__init__(
             _columns(metric),
@@ -98,6 +111,16 @@ class RankingTable(LineTable[_Place]):
     def metric(self) -> str:
         """The figure it goes by."""
         return self._metric
+
+    @property
+    def chosen(self) -> Contender | None:
+        """The strategy under the cursor."""
+        return None if self.current is None else self.current.contender
+
+    @property
+    def in_order(self) -> tuple[Contender, ...]:
+        """All of them as they are ranked now."""
+        return tuple(row.contender for row in self.rows)
 
     @property
     def best(self) -> Contender | None:
@@ -120,6 +143,7 @@ class RankingTable(LineTable[_Place]):
         self.show(self._contenders, names[(place + 1) % len(names)])
         self.move_cursor(0)
         self.refresh()
+        self.post_message(self.Switched(self._metric))
 
 
 def _columns(metric: str) -> tuple[Column[_Place], ...]:

@@ -163,8 +163,8 @@ async def test_every_mode_is_reached_by_its_key_and_named_in_the_header(
 ) -> None:
     async with console(size=size) as (app, _, pilot):
         for key, name in zip(
-            "1234578",
-            ("Deck", "Signals", "Scheduled", "Risk", "Backtests", "Performance", "Log"),
+            "12345678",
+            ("Deck", "Signals", "Scheduled", "Risk", "Backtests", "Walkers", "Performance", "Log"),
             strict=True,
         ):
             await pilot.press(key)

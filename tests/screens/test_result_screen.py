@@ -7,8 +7,9 @@ import pytest
 from console.app import SignaldeckApp
 from engine.domain.outcome import BacktestOutcome
 from screens.detail import DetailDialog
-from screens.result import ReportScreen, ResultScreen
+from screens.result import ResultScreen
 from screens.sample import backtests, outcome, snapshot
+from screens.text_screen import TextScreen
 from screens.widgets.pane import Pane
 from screens.widgets.statistics_table import stat_rows, statistics
 from screens.widgets.title_line import TitleLine
@@ -71,7 +72,7 @@ async def test_months_stand_below_and_the_report_opens_by_key() -> None:
         ]
         await pilot.press("r")
         await pilot.pause()
-        assert isinstance(app.screen, ReportScreen)
+        assert isinstance(app.screen, TextScreen)
         text = "\n".join(lines(app.screen.text))
         assert "# Backtest Report: sma-cross" in text and "| trade-117 |" in text
         await pilot.press("escape")

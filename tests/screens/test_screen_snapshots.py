@@ -25,6 +25,7 @@ SCREENS = {
     "life": ["2", "slash", *"id:signal-50", "enter", "j", "enter"],
     "scheduled": ["3"],
     "risk": ["4"],
+    "walkers": ["6"],
     "performance": ["7"],
     "log": ["8"],
     "instance": ["enter"],
@@ -39,6 +40,12 @@ def test_screen(snap_compare: Compare, size: tuple[int, int], screen: str) -> No
 
 def test_instance_position_on_eighty_columns(snap_compare: Compare) -> None:
     assert snap_compare(app(), terminal_size=SMALL, press=["j", "enter", "tab"])
+
+
+@pytest.mark.parametrize("pane", ["ranking", "equity"])
+def test_walkers_panes(snap_compare: Compare, pane: str) -> None:
+    keys = ["6", "enter", *(["tab"] if pane == "equity" else [])]
+    assert snap_compare(app(), terminal_size=SMALL, press=keys)
 
 
 def test_instance_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
