@@ -1,4 +1,4 @@
-"""The functions and classes that act on the current engine; what strategy authors import."""
+"""What strategy authors import to register things, and to ask for data inside a run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,11 @@ from engine.domain.schemas import (
     StrategySchema,
     make,
 )
-from engine.domain.settings import Settings
 from engine.domain.time import from_ms
 from engine.domain.walks import WalkerSchema
 from engine.exchanges import ExchangeSpec
-from engine.reports.column_sets import default_columns
-from engine.reports.columns import Column, ColumnSets, updated_columns
 from engine.runtime import current_engine
-from engine.services.bus import Unsubscribe
 from engine.services.context import ExecutionContext, current_execution, require
-from engine.services.forwarding import Logger
 
 # -- registering -------------------------------------------------------------------------------
 
@@ -55,6 +50,9 @@ def add_strategy(schema: StrategySchema | Mapping[str, Any] | None = None, /, **
         fields: ``strategy_name``, ``interval`` (1m 3m 5m 15m 30m 1h), ``get_signal(symbol, when,
             **params) -> Signal | None``, and optionally ``note``, ``risk_name``, ``risk_list``,
             ``params``, ``callbacks``.
+
+    Returns:
+        The schema that was registered; the decorator gives the function back as it was.
 
     Raises:
         SchemaError: naming every field that is wrong; the name stays free.
@@ -84,6 +82,9 @@ def add_exchange(
             that open at or after the datetime ``since``, and optionally ``format_price``,
             ``format_quantity``, ``intervals``, ``note``, ``callbacks``.
 
+    Returns:
+        The schema that was registered.
+
     Raises:
         SchemaError: naming every field that is wrong.
         AlreadyRegisteredError: the name is taken.
@@ -95,6 +96,15 @@ def add_frame(
     schema: FrameSchema | Mapping[str, Any] | None = None, /, **fields: Any
 ) -> FrameSchema:
     """Register a frame: ``frame_name``, ``interval``, ``start_date``, ``end_date`` (inclusive).
+
+    Args:
+        schema: a `FrameSchema` or mapping, instead of keywords.
+        fields: ``frame_name``; ``interval`` (1m to 3d); ``start_date`` and ``end_date``, datetimes
+            on whole minutes, both inclusive, UTC when naive; and optionally ``note``, ``callbacks``
+            (``on_timeframe(timeframe, start, end, interval)``).
+
+    Returns:
+        The schema that was registered.
 
     Raises:
         SchemaError: naming every field that is wrong.
@@ -108,6 +118,14 @@ def add_risk(schema: RiskSchema | Mapping[str, Any] | None = None, /, **fields: 
 
     A validation is a function of one `engine.core.risk.RiskCheck`, plain or async, or
     ``{"validate": function, "note": text}``; it refuses a signal by raising.
+
+    Args:
+        schema: a `RiskSchema` or mapping, instead of keywords.
+        fields: ``risk_name``, and optionally ``validations``, ``note``, ``callbacks``
+            (``on_rejected(symbol, check)``, ``on_allowed(symbol, check)``).
+
+    Returns:
+        The schema that was registered.
 
     Raises:
         SchemaError: naming every field that is wrong.
@@ -128,6 +146,9 @@ def add_optimizer(
             limit, offset)`` or of ``{"name", "fetch", "note", "user", "assistant"}``; and
             optionally ``get_prompt(symbol, messages) -> str``, ``template``, ``imports``,
             ``timeout_seconds``, ``note``, ``callbacks``.
+
+    Returns:
+        The schema that was registered.
 
     Raises:
         SchemaError: naming every field that is wrong; the name stays free.
@@ -150,6 +171,9 @@ def add_walker(
             ``on_strategy_complete(strategy, symbol, stats, metric_value)``,
             ``on_strategy_error(strategy, symbol, error)``, ``on_complete(results)``).
 
+    Returns:
+        The schema that was registered.
+
     Raises:
         SchemaError: naming every field that is wrong; the name stays free.
         AlreadyRegisteredError: the name is taken.
@@ -158,7 +182,11 @@ def add_walker(
 
 
 def list_walkers() -> list[WalkerSchema]:
-    """All walkers in registration order."""
+    """All walkers in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().walkers.list())
 
 
@@ -170,6 +198,9 @@ def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSche
         kind: ``simulated``, ``files`` or ``ccxt``.
         options: what the kind takes, see `ExchangeSpec`.
 
+    Returns:
+        The schema that was registered.
+
     Raises:
         EngineError: the kind is unknown, or its options or files cannot be used.
         AlreadyRegisteredError: the name is taken.
@@ -178,7 +209,11 @@ def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSche
 
 
 def list_optimizers() -> list[OptimizerSchema]:
-    """All optimizers in registration order."""
+    """All optimizers in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().optimizers.list())
 
 
@@ -194,6 +229,9 @@ def add_sizing(
             ``kelly_multiplier``, ``max_position_percentage``, ``min_position_size``,
             ``max_position_size``, ``note``, ``callbacks``.
 
+    Returns:
+        The schema that was registered.
+
     Raises:
         SchemaError: naming every field that is wrong; the name stays free.
         AlreadyRegisteredError: the name is taken.
@@ -202,93 +240,48 @@ def add_sizing(
 
 
 def list_sizings() -> list[SizingSchema]:
-    """All sizings in registration order."""
+    """All sizings in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().sizings.list())
 
 
 def list_strategies() -> list[StrategySchema]:
-    """All strategies in registration order."""
+    """All strategies in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().strategies.list())
 
 
 def list_exchanges() -> list[ExchangeSchema]:
-    """All exchanges in registration order."""
+    """All exchanges in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().exchanges.list())
 
 
 def list_frames() -> list[FrameSchema]:
-    """All frames in registration order."""
+    """All frames in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().frames.list())
 
 
 def list_risks() -> list[RiskSchema]:
-    """All risk profiles in registration order."""
+    """All risk profiles in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
     return list(current_engine().risks.list())
-
-
-# -- settings ----------------------------------------------------------------------------------
-
-
-def set_config(
-    changes: Mapping[str, Any] | None = None, /, *, unsafe: bool = False, **fields: Any
-) -> dict[str, Any]:
-    """Change settings for runs started from now on and return all of them.
-
-    Raises:
-        SettingsError: nothing was changed; every problem is numbered.
-    """
-    return current_engine().configure({**(changes or {}), **fields}, unsafe=unsafe).model_dump()
-
-
-def get_config() -> dict[str, Any]:
-    """A copy of the settings in force."""
-    return current_engine().settings.model_dump()
-
-
-def get_default_config() -> Settings:
-    """The defaults, immutable."""
-    return Settings()
-
-
-def set_columns(
-    changes: Mapping[str, object] | None = None, /, *, unsafe: bool = False, **fields: object
-) -> dict[str, list[Column[Any]]]:
-    """Replace the columns of reports, collection by collection, and return all of them.
-
-    Args:
-        changes: lists of columns by the collection's name, for example ``backtest_columns``; a
-            column is a `Column` or a mapping with ``key, label, format, is_visible``.
-        unsafe: skip the validation of columns.
-        fields: the same as keywords.
-
-    Raises:
-        ColumnsError: nothing was changed; every fault is numbered.
-    """
-    engine = current_engine()
-    engine.columns = updated_columns(engine.columns, {**(changes or {}), **fields}, unsafe=unsafe)
-    return get_columns()
-
-
-def get_columns() -> dict[str, list[Column[Any]]]:
-    """A copy of the collections of columns in force."""
-    return {name: list(columns) for name, columns in current_engine().columns.items()}
-
-
-def get_default_columns() -> ColumnSets:
-    """The collections of columns as shipped, immutable."""
-    return default_columns(lambda: current_engine().settings.report_show_signal_note)
-
-
-def set_logger(logger: Logger | None) -> None:
-    """Send what the engine logs to an object of yours as well; None ends that.
-
-    Args:
-        logger: has ``debug``, ``info`` and ``warn``; each is called with a topic, a payload
-            (``message``, and ``error`` if there is one) and two mappings that say which run and
-            which instant it is about, empty outside of a run. It is called where it happens, from
-            threads too, and must not wait.
-    """
-    current_engine().forward_log(logger)
 
 
 # -- data, inside a run ------------------------------------------------------------------------
@@ -308,6 +301,14 @@ def get_candles(symbol: str, interval: str, limit: int) -> Coroutine[Any, Any, C
     """The newest ``limit`` closed bars of ``interval``, oldest first; await it.
 
     Fewer only where history really starts later.
+
+    Args:
+        symbol: any symbol of the run's exchange.
+        interval: 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h.
+        limit: how many bars, at least 1.
+
+    Returns:
+        Read-only columns, one element per bar; times are open times in ms UTC.
 
     Raises:
         ContextError: outside of a run, or in a plain ``def`` strategy.
@@ -332,6 +333,12 @@ async def _get_candles(
 def get_average_price(symbol: str) -> Coroutine[Any, Any, float]:
     """VWAP of the last ``avg_price_candles_count`` closed minutes; await it.
 
+    Args:
+        symbol: any symbol of the run's exchange.
+
+    Returns:
+        The price; the mean of the closes where nothing was traded.
+
     Raises:
         ContextError: outside of a run, or in a plain ``def`` strategy.
         NoDataError: no candle has closed yet.
@@ -353,6 +360,9 @@ async def _get_average_price(context: ExecutionContext, symbol: str) -> float:
 def get_date() -> datetime:
     """The present instant of the run, aware UTC.
 
+    Returns:
+        The instant, a whole minute.
+
     Raises:
         ContextError: outside of a run.
     """
@@ -362,6 +372,9 @@ def get_date() -> datetime:
 def get_mode() -> str:
     """``"backtest"`` or ``"live"``.
 
+    Returns:
+        The mode, as plain text.
+
     Raises:
         ContextError: outside of a run.
     """
@@ -369,12 +382,28 @@ def get_mode() -> str:
 
 
 def format_price(symbol: str, price: float) -> Coroutine[Any, Any, str]:
-    """A price in the precision of the run's exchange; await it."""
+    """A price in the precision of the run's exchange; await it.
+
+    Args:
+        symbol: whose precision it is.
+        price: the number.
+
+    Returns:
+        The text; 8 significant decimals where the exchange has no function for it.
+    """
     return _format(_async_context("format_price"), "format_price", symbol, price)
 
 
 def format_quantity(symbol: str, quantity: float) -> Coroutine[Any, Any, str]:
-    """A quantity in the precision of the run's exchange; await it."""
+    """A quantity in the precision of the run's exchange; await it.
+
+    Args:
+        symbol: whose precision it is.
+        quantity: the number.
+
+    Returns:
+        The text; 8 significant decimals where the exchange has no function for it.
+    """
     return _format(_async_context("format_quantity"), "format_quantity", symbol, quantity)
 
 
@@ -384,62 +413,3 @@ async def _format(context: ExecutionContext, which: str, symbol: str, value: flo
         return plain_number(value)
     text = function(symbol, value)
     return str(await text if inspect.isawaitable(text) else text)
-
-
-# -- listening ---------------------------------------------------------------------------------
-
-
-def _listener(topic: str, what: str) -> Callable[[Callable[[Any], Any]], Unsubscribe]:
-    def listen(function: Callable[[Any], Any]) -> Unsubscribe:
-        return current_engine().bus.subscribe(topic, function)
-
-    listen.__name__ = listen.__qualname__ = f"listen_{topic}"
-    listen.__doc__ = (
-        f"Call ``function`` with {what}, in order, one at a time; returns the unsubscribe function."
-    )
-    return listen
-
-
-def _once(
-    topic: str, what: str
-) -> Callable[[Callable[[Any], object], Callable[[Any], Any]], Unsubscribe]:
-    def listen(filter_fn: Callable[[Any], object], function: Callable[[Any], Any]) -> Unsubscribe:
-        return current_engine().bus.subscribe_once(topic, filter_fn, function)
-
-    listen.__name__ = listen.__qualname__ = f"listen_{topic}_once"
-    listen.__doc__ = (
-        f"Call ``function`` with the first of {what} for which ``filter_fn`` is true, then stop; "
-        "returns the unsubscribe function."
-    )
-    return listen
-
-
-_RESULT, _DONE = "every tick result", "the `Done` event of a run"
-listen_signal = _listener("signal", _RESULT)
-listen_signal_once = _once("signal", _RESULT)
-listen_signal_backtest = _listener("signal_backtest", f"{_RESULT} of backtests")
-listen_signal_backtest_once = _once("signal_backtest", f"{_RESULT} of backtests")
-listen_signal_live = _listener("signal_live", f"{_RESULT} of live runs")
-listen_signal_live_once = _once("signal_live", f"{_RESULT} of live runs")
-listen_error = _listener("error", "every `RunError` of runs that go on")
-listen_exit = _listener("exit", "the error that ended a background run")
-listen_done_backtest = _listener("done_backtest", _DONE)
-listen_done_backtest_once = _once("done_backtest", _DONE)
-listen_done_live = _listener("done_live", _DONE)
-listen_done_live_once = _once("done_live", _DONE)
-listen_done_walker = _listener("done_walker", _DONE)
-listen_done_walker_once = _once("done_walker", _DONE)
-listen_walker = _listener("walker", "every `WalkerEvent`: one more strategy was tested")
-listen_walker_once = _once("walker", "every `WalkerEvent`")
-listen_walker_complete = _listener("walker_complete", "the `WalkerComplete` of every walker")
-listen_walker_progress = _listener("progress_walker", "every `WalkerProgress`")
-listen_backtest_progress = _listener("progress_backtest", "every `BacktestProgress`")
-listen_optimizer_progress = _listener("progress_optimizer", "every `OptimizerProgress`")
-listen_performance = _listener("performance", "every `Performance` measurement")
-listen_validation = _listener("validation", "every exception a risk validation raised")
-listen_risk = _listener("risk", "every `RiskRejection`")
-listen_risk_once = _once("risk", "every `RiskRejection`")
-listen_partial_profit = _listener("partial_profit", "every `Partial` towards take-profit")
-listen_partial_profit_once = _once("partial_profit", "every `Partial` towards take-profit")
-listen_partial_loss = _listener("partial_loss", "every `Partial` towards stop-loss")
-listen_partial_loss_once = _once("partial_loss", "every `Partial` towards stop-loss")

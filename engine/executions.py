@@ -53,6 +53,16 @@ class Backtest:
 
         Leaving the iteration ends the run.
 
+        Args:
+            symbol: what is traded, as the exchange calls it.
+            strategy_name: a registered strategy.
+            exchange_name: a registered exchange, or one that can be opened by its name.
+            frame_name: a registered frame.
+            include_cancelled: yield cancelled results too; they have no ``pnl``.
+
+        Returns:
+            An async iterator of results in order.
+
         Raises:
             NotRegisteredError: at once, naming what is missing.
             RunStateError: this key is running already.
@@ -78,6 +88,16 @@ class Backtest:
         ``include_cancelled`` is taken so that both forms share their arguments; a background run
         yields nothing, listeners hear of everything.
 
+        Args:
+            symbol: what is traded, as the exchange calls it.
+            strategy_name: a registered strategy.
+            exchange_name: a registered exchange, or one that can be opened by its name.
+            frame_name: a registered frame.
+            include_cancelled: taken and not used, see above.
+
+        Returns:
+            A function without arguments; it is the same as `stop`.
+
         Raises:
             NotRegisteredError: at once, naming what is missing.
         """
@@ -95,7 +115,12 @@ class Backtest:
         exchange_name: str | None = None,
         frame_name: str | None = None,
     ) -> None:
-        """No new signals; what is open is followed to its close, then the run ends."""
+        """No new signals; what is open is followed to its close, then the run ends.
+
+        Args:
+            symbol, strategy_name: the run.
+            exchange_name, frame_name: needed where several runs match.
+        """
         _find(Mode.BACKTEST, symbol, strategy_name, exchange_name, frame_name).stop()
 
     @staticmethod
@@ -107,6 +132,13 @@ class Backtest:
         frame_name: str | None = None,
     ) -> BacktestData:
         """Statistics over all trades of the run so far, and its newest trades.
+
+        Args:
+            symbol, strategy_name: the run.
+            exchange_name, frame_name: needed where several runs match.
+
+        Returns:
+            The statistics, with the trades newest first (at most 250 of them).
 
         Raises:
             RunStateError: it has not been started.
@@ -129,6 +161,14 @@ class Backtest:
     ) -> str:
         """The run's Markdown report; ``columns`` replace the ones in force.
 
+        Args:
+            symbol, strategy_name: the run.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name: needed where several runs match.
+
+        Returns:
+            The Markdown text.
+
         Raises:
             RunStateError: it has not been started.
             EngineError: several runs match, or a column's function failed.
@@ -148,6 +188,16 @@ class Backtest:
     ) -> Path:
         """Write the report; returns the file, by default ``./dump/backtest/{name}.md``.
 
+        Args:
+            symbol, strategy_name: the run.
+            path: a file, which may hold the placeholders ``{mode} {symbol} {name} {exchange}
+                {frame}``.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name: needed where several runs match.
+
+        Returns:
+            The file that was written.
+
         Raises:
             RunStateError: it has not been started.
             EngineError: several runs match, or the file could not be written.
@@ -166,7 +216,11 @@ class Backtest:
 
     @staticmethod
     async def list() -> list[dict[str, str]]:
-        """``id, symbol, strategy_name, status`` of every backtest."""
+        """``id, symbol, strategy_name, status`` of every backtest.
+
+        Returns:
+            One mapping per run, in the order of their first use.
+        """
         return _summary(current_engine().instances(Mode.BACKTEST))
 
 
@@ -180,6 +234,15 @@ class Live:
         """Run and iterate over opened and closed results (and cancelled ones if asked).
 
         The run never waits for its consumer. Leaving the iteration ends it.
+
+        Args:
+            symbol: what is traded, as the exchange calls it.
+            strategy_name: a registered strategy.
+            exchange_name: a registered exchange, or one that can be opened by its name.
+            include_cancelled: yield cancelled results too; they have no ``pnl``.
+
+        Returns:
+            An async iterator of results in order.
 
         Raises:
             NotRegisteredError: at once, naming what is missing.
@@ -202,6 +265,15 @@ class Live:
         ``include_cancelled`` is taken so that both forms share their arguments; a background run
         yields nothing, listeners hear of everything.
 
+        Args:
+            symbol: what is traded, as the exchange calls it.
+            strategy_name: a registered strategy.
+            exchange_name: a registered exchange, or one that can be opened by its name.
+            include_cancelled: taken and not used, so that both forms share their arguments.
+
+        Returns:
+            A function without arguments; it is the same as `stop`.
+
         Raises:
             NotRegisteredError: at once, naming what is missing.
         """
@@ -213,7 +285,12 @@ class Live:
 
     @staticmethod
     async def stop(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> None:
-        """No new signals; an open position is watched to its close, then the run ends."""
+        """No new signals; an open position is watched to its close, then the run ends.
+
+        Args:
+            symbol, strategy_name: the run.
+            exchange_name: needed where several runs match.
+        """
         instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
         if instance.is_running:
             await current_engine().live_runs.operate(instance, "stop")
@@ -221,6 +298,13 @@ class Live:
     @staticmethod
     async def close(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> str:
         """Close the open position at market, right away; says what happened.
+
+        Args:
+            symbol, strategy_name: the run.
+            exchange_name: needed where several runs match.
+
+        Returns:
+            One sentence, also when there was nothing to close.
 
         Raises:
             RunStateError: the run has ended.
@@ -231,6 +315,13 @@ class Live:
     @staticmethod
     async def cancel(symbol: str, strategy_name: str, *, exchange_name: str | None = None) -> str:
         """Cancel the scheduled signal, right away; says what happened.
+
+        Args:
+            symbol, strategy_name: the run.
+            exchange_name: needed where several runs match.
+
+        Returns:
+            One sentence, also when there was nothing to cancel.
 
         Raises:
             RunStateError: the run has ended.
@@ -243,6 +334,13 @@ class Live:
         symbol: str, strategy_name: str, *, exchange_name: str | None = None
     ) -> LiveStatistics:
         """Statistics over all trades of the run's newest session, and its newest events.
+
+        Args:
+            symbol, strategy_name: the run.
+            exchange_name: needed where several runs match.
+
+        Returns:
+            The statistics, with events newest first (at most 250 of them).
 
         Raises:
             RunStateError: it has not been started.
@@ -259,6 +357,14 @@ class Live:
         exchange_name: str | None = None,
     ) -> str:
         """The Markdown report of the same; ``columns`` replace the ones in force.
+
+        Args:
+            symbol, strategy_name: the run.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name: needed where several runs match.
+
+        Returns:
+            The Markdown text.
 
         Raises:
             RunStateError: it has not been started.
@@ -278,6 +384,16 @@ class Live:
     ) -> Path:
         """Write the report; returns the file, by default ``./dump/live/{name}.md``.
 
+        Args:
+            symbol, strategy_name: the run.
+            path: a file, which may hold the placeholders ``{mode} {symbol} {name} {exchange}
+                {frame}``.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name: needed where several runs match.
+
+        Returns:
+            The file that was written.
+
         Raises:
             RunStateError: it has not been started.
             EngineError: several runs match, or the file could not be written.
@@ -291,7 +407,11 @@ class Live:
 
     @staticmethod
     async def list() -> list[dict[str, str]]:
-        """``id, symbol, strategy_name, status`` of every live run."""
+        """``id, symbol, strategy_name, status`` of every live run.
+
+        Returns:
+            One mapping per run, in the order of their first use.
+        """
         return _summary(current_engine().instances(Mode.LIVE))
 
 

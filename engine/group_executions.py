@@ -56,6 +56,9 @@ class Walker:
             walker_name: a registered walker.
             workers: see the class.
 
+        Returns:
+            An async iterator of events in order.
+
         Raises:
             NotRegisteredError: at once, naming what is missing.
             SchemaError: at once: the grid does not fit, or there is no symbol.
@@ -70,6 +73,14 @@ class Walker:
         """Run as a task; the returned plain function stops it gracefully.
 
         Several symbols are walked at the same time. Arguments and errors as of `run`.
+
+        Args:
+            symbol: what to walk on; None is each of the walker's ``symbols``.
+            walker_name: a registered walker.
+            workers: see the class.
+
+        Returns:
+            A function without arguments; it is the same as `stop`, for every symbol.
         """
         instances = _walkers(symbol, walker_name, workers)
         for instance in instances:
@@ -83,7 +94,11 @@ class Walker:
 
     @staticmethod
     async def stop(symbol: str, walker_name: str) -> None:
-        """The strategy being tested ends as a stopped backtest does, and no other is begun."""
+        """The strategy being tested ends as a stopped backtest does, and no other is begun.
+
+        Args:
+            symbol, walker_name: the walk.
+        """
         _walker(symbol, walker_name).stop()
 
     @staticmethod
@@ -108,6 +123,13 @@ class Walker:
     ) -> WalkerStatistics:
         """The ranking so far; by another metric if one is named.
 
+        Args:
+            symbol, walker_name: the walk.
+            metric: rank by this one instead of the walker's own.
+
+        Returns:
+            The strategies in the order of their rank, and the best of them.
+
         Raises:
             RunStateError: no strategy has ended yet.
         """
@@ -121,6 +143,14 @@ class Walker:
         pnl_columns: TradeColumns | None = None,
     ) -> str:
         """The Markdown report: all strategies ranked, and a table of trades for each.
+
+        Args:
+            symbol, walker_name: the walk.
+            strategy_columns, pnl_columns: of the ranking and of the trades, instead of the ones in
+                force.
+
+        Returns:
+            The Markdown text.
 
         Raises:
             RunStateError: no strategy has ended yet.
@@ -138,6 +168,16 @@ class Walker:
     ) -> Path:
         """Write the report; returns the file, by default ``./dump/walker/{name}.md``.
 
+        Args:
+            symbol, walker_name: the walk.
+            path: a file, which may hold the placeholders ``{mode} {symbol} {name} {exchange}
+                {frame}``.
+            strategy_columns, pnl_columns: of the ranking and of the trades, instead of the ones in
+                force.
+
+        Returns:
+            The file that was written.
+
         Raises:
             RunStateError: no strategy has ended yet.
             EngineError: a column's function failed, or the file could not be written.
@@ -152,7 +192,11 @@ class Walker:
 
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
-        """``id, symbol, walker_name, status`` of every walker that was started."""
+        """``id, symbol, walker_name, status`` of every walker that was started.
+
+        Returns:
+            One mapping per walk.
+        """
         return [
             {
                 "id": item.id,
@@ -206,6 +250,15 @@ class Portfolio:
 
         Leaving the iteration ends the run.
 
+        Args:
+            members: (symbol, strategy name) pairs, in any order.
+            exchange_name: a registered exchange, or one that can be opened by its name.
+            frame_name: a registered frame.
+            include_cancelled: yield cancelled results too; they have no ``pnl``.
+
+        Returns:
+            An async iterator of results, in the order of the clock.
+
         Raises:
             SchemaError: at once: no members, or one of them twice.
             NotRegisteredError: at once, naming what is missing.
@@ -223,6 +276,15 @@ class Portfolio:
         """Run as a task; the returned plain function stops it gracefully.
 
         ``include_cancelled`` is taken so that both forms share their arguments. Errors as of `run`.
+
+        Args:
+            members: (symbol, strategy name) pairs, in any order.
+            exchange_name: a registered exchange, or one that can be opened by its name.
+            frame_name: a registered frame.
+            include_cancelled: taken and not used, see above.
+
+        Returns:
+            A function without arguments; it is the same as `stop`.
         """
         instance = _portfolio(members, exchange_name, frame_name)
         instance.start()
@@ -232,7 +294,12 @@ class Portfolio:
     async def stop(
         members: Members, *, exchange_name: str | None = None, frame_name: str | None = None
     ) -> None:
-        """No new signals; what is open is followed to its close, then the run ends."""
+        """No new signals; what is open is followed to its close, then the run ends.
+
+        Args:
+            members: as they were given to `run`, in any order.
+            exchange_name, frame_name: needed where several runs match.
+        """
         _find_portfolio(members, exchange_name, frame_name).stop()
 
     @staticmethod
@@ -240,6 +307,13 @@ class Portfolio:
         members: Members, *, exchange_name: str | None = None, frame_name: str | None = None
     ) -> PortfolioOutcome:
         """The totals and every member's outcome, so far.
+
+        Args:
+            members: as they were given to `run`, in any order.
+            exchange_name, frame_name: needed where several runs match.
+
+        Returns:
+            The members' outcomes, and the totals of all of them.
 
         Raises:
             RunStateError: it has not been started.
@@ -255,6 +329,14 @@ class Portfolio:
         frame_name: str | None = None,
     ) -> str:
         """The Markdown report; ``columns`` are of the table of trades.
+
+        Args:
+            members: as they were given to `run`, in any order.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name: needed where several runs match.
+
+        Returns:
+            The Markdown text.
 
         Raises:
             RunStateError: it has not been started.
@@ -275,6 +357,16 @@ class Portfolio:
 
         The name lists the members, or counts them if that would be too long for a file.
 
+        Args:
+            members: as they were given to `run`, in any order.
+            path: a file, which may hold the placeholders ``{mode} {symbol} {name} {exchange}
+                {frame}``.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name: needed where several runs match.
+
+        Returns:
+            The file that was written.
+
         Raises:
             RunStateError: it has not been started.
             EngineError: a column's function failed, or the file could not be written.
@@ -290,7 +382,11 @@ class Portfolio:
 
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
-        """``id, symbol, strategy_name, status`` of every portfolio; the names list its members."""
+        """``id, symbol, strategy_name, status`` of every portfolio; the names list its members.
+
+        Returns:
+            One mapping per portfolio.
+        """
         return [
             {
                 "id": item.id,

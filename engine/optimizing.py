@@ -33,6 +33,13 @@ class Optimizer:
     async def get_data(optimizer_name: str, *, symbol: str) -> builtins.list[OptimizerStrategy]:
         """Collect every source of every training range; one strategy per range.
 
+        Args:
+            optimizer_name: a registered optimizer.
+            symbol: what the strategies are for.
+
+        Returns:
+            A record per range: its messages, and the strategy in the model's words.
+
         Raises:
             NotRegisteredError: there is no such optimizer.
             OptimizerError: a source, message or prompt failed; the message names it.
@@ -50,6 +57,9 @@ class Optimizer:
             optimizer_name: the optimizer.
             path: also write it there, as `dump` does.
             symbol: what the strategies are for.
+
+        Returns:
+            The module's text.
 
         Raises:
             NotRegisteredError: there is no such optimizer.
@@ -76,6 +86,9 @@ class Optimizer:
                 ``{optimizer_name}_{symbol}.py``. An existing file is replaced.
             symbol: what the strategies are for.
 
+        Returns:
+            The file that was written.
+
         Raises:
             EngineError: as for `get_code`, or the file could not be written.
         """
@@ -90,6 +103,9 @@ async def ask_text(messages: Iterable[Mapping[str, Any]], *, model: str | None =
     Args:
         messages: ``{"role": "system" | "user" | "assistant", "content": text}``, oldest first.
         model: a model of the configured host; the configured one if None.
+
+    Returns:
+        The answer, as the model gave it.
 
     Raises:
         LanguageModelError: there is no answer, or not in time; the message says what to do.
@@ -110,6 +126,9 @@ async def ask_signal(
     Args:
         messages: ``{"role": "system" | "user" | "assistant", "content": text}``, oldest first.
         model: a model of the configured host; the configured one if None.
+
+    Returns:
+        The signal, for `get_signal` to hand on; None if the model says to wait.
 
     Raises:
         LanguageModelError: there is no answer, not in time, or it is no signal.

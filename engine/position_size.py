@@ -32,6 +32,9 @@ class PositionSize:
             price_stop_loss: price at which the loss is taken.
             sizing_name: a sizing of method ``fixed-percentage``.
 
+        Returns:
+            The quantity, in units of what is traded.
+
         Raises:
             NotRegisteredError: there is no such sizing.
             SizingError: it is of another method, or a number gives no size.
@@ -62,6 +65,9 @@ class PositionSize:
             win_loss_ratio: average win divided by average loss, above 0.
             sizing_name: a sizing of method ``kelly-criterion``.
 
+        Returns:
+            The quantity, in units of what is traded.
+
         Raises:
             NotRegisteredError: there is no such sizing.
             SizingError: it is of another method, or a number gives no size.
@@ -87,6 +93,9 @@ class PositionSize:
             price_open: price of entry.
             atr: average true range, in the quote currency, above 0.
             sizing_name: a sizing of method ``atr-based``.
+
+        Returns:
+            The quantity, in units of what is traded.
 
         Raises:
             NotRegisteredError: there is no such sizing.

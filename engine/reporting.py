@@ -373,6 +373,9 @@ class Heat:
             exchange_name, frame_name, mode: needed where several runs of one symbol match, or
                 where there are runs of several modes: ``backtest``, ``live``, ``portfolio``.
 
+        Returns:
+            The rows, sorted by Sharpe ratio, and the portfolio of all symbols.
+
         Raises:
             NotRegisteredError: there is no such strategy.
             EngineError: several runs of one symbol match, or both modes do; they are listed.
@@ -389,6 +392,14 @@ class Heat:
         mode: str | None = None,
     ) -> str:
         """The Markdown report of the same; ``columns`` replace the ones in force.
+
+        Args:
+            strategy_name: the strategy.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name, mode: as of `get_data`.
+
+        Returns:
+            The Markdown text.
 
         Raises:
             NotRegisteredError: there is no such strategy.
@@ -407,9 +418,16 @@ class Heat:
         frame_name: str | None = None,
         mode: str | None = None,
     ) -> Path:
-        """Write the report and return its file; ``path`` as in `Schedule.dump`.
+        """Write the report.
 
-        ``{symbol}`` stands for all symbols, joined by ``-``.
+        Args:
+            strategy_name: the strategy.
+            path: as in `Schedule.dump`; ``{symbol}`` is all symbols, joined by ``-``.
+            columns: these instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name, mode: as of `get_data`.
+
+        Returns:
+            The file that was written.
 
         Raises:
             NotRegisteredError: there is no such strategy.
@@ -428,7 +446,11 @@ class Heat:
 
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
-        """``id, symbol, strategy_name, status`` of every run."""
+        """``id, symbol, strategy_name, status`` of every run.
+
+        Returns:
+            One mapping per run.
+        """
         return _summary()
 
 

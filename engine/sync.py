@@ -19,6 +19,14 @@ from engine.services.context import ExecutionContext, require
 def get_candles(symbol: str, interval: str, limit: int) -> Candles:
     """The newest ``limit`` closed bars of ``interval``, oldest first.
 
+    Args:
+        symbol: any symbol of the run's exchange.
+        interval: 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h.
+        limit: how many bars, at least 1.
+
+    Returns:
+        Read-only columns, one element per bar; times are open times in ms UTC.
+
     Raises:
         ContextError: outside of a run, or in an ``async def`` strategy.
         SchemaError: unknown interval.
@@ -38,6 +46,12 @@ def get_candles(symbol: str, interval: str, limit: int) -> Candles:
 def get_average_price(symbol: str) -> float:
     """VWAP of the last ``avg_price_candles_count`` closed minutes.
 
+    Args:
+        symbol: any symbol of the run's exchange.
+
+    Returns:
+        The price; the mean of the closes where nothing was traded.
+
     Raises:
         ContextError: outside of a run, or in an ``async def`` strategy.
         NoDataError: no candle has closed yet.
@@ -53,12 +67,28 @@ def get_average_price(symbol: str) -> float:
 
 
 def format_price(symbol: str, price: float) -> str:
-    """A price in the precision of the run's exchange."""
+    """A price in the precision of the run's exchange.
+
+    Args:
+        symbol: whose precision it is.
+        price: the number.
+
+    Returns:
+        The text; 8 significant decimals where the exchange has no function for it.
+    """
     return _format("format_price", symbol, price)
 
 
 def format_quantity(symbol: str, quantity: float) -> str:
-    """A quantity in the precision of the run's exchange."""
+    """A quantity in the precision of the run's exchange.
+
+    Args:
+        symbol: whose precision it is.
+        quantity: the number.
+
+    Returns:
+        The text; 8 significant decimals where the exchange has no function for it.
+    """
     return _format("format_quantity", symbol, quantity)
 
 
