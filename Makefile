@@ -2,6 +2,7 @@
 # make test   runs every test         make bench  measures speed
 # make faults twenty runs on an exchange in trouble for a simulated week
 # make bench-live    a thousand live runs
+# make parity   every golden case live, with both triggers
 # make kill   kills a trading process at every write point and 300 times at random
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint format bench bench-live faults kill dev clean
+.PHONY: run test parity lint format bench bench-live faults kill dev clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -40,6 +41,10 @@ bench: $(VENV)/.installed-dev
 MINUTES ?= 60
 bench-live: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks.live_load --minutes $(MINUTES)
+
+# make test replays long cases with one trigger, in turns.
+parity: $(VENV)/.installed-dev
+	PARITY=all $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/parity
 
 # The seed is printed: make kill KILL="--seed 7" repeats, KILL="--kills 2000" goes on for longer.
 KILL ?=

@@ -41,6 +41,21 @@ def die_at(cache: CandleCache, point: int) -> None:
     print("done", calls, flush=True)
 
 
+def die_at_each(cache: CandleCache) -> None:
+    """Fork for each point a child that dies there, in a cache of its own, until one survives."""
+    code, point = -signal.SIGKILL, 0
+    while code == -signal.SIGKILL:
+        point += 1
+        own = CandleCache(cache.root / str(point))
+        own.merge(KEY, [part(0, 100)])
+        child = os.fork()
+        if not child:
+            die_at(own, point)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(point, code, flush=True)
+
+
 def append(cache: CandleCache, first: int, pages: int, every: int) -> None:
     """Merge pages one by one, each ``every`` pages after the one before."""
     for number in range(pages):
@@ -66,7 +81,9 @@ def read(cache: CandleCache, rows: int) -> None:
 
 def main(command: str, root: str, *numbers: str) -> None:
     """Run a command on the cache under ``root``."""
-    commands: dict[str, Callable[..., None]] = {"die_at": die_at, "append": append, "read": read}
+    commands: dict[str, Callable[..., None]] = {
+        "die_at_each": die_at_each, "append": append, "read": read,
+    }  # fmt: skip
     commands[command](CandleCache(Path(root)), *map(int, numbers))
 
 

@@ -40,7 +40,7 @@ from tests.parity.replay_bed import (
 from tests.store.store_bed import MEMORY
 
 GROUPS = 2
-ONE_IN = 4
+ONE_IN = 8
 """The part of all cases that lives over a state file with crashes."""
 
 
@@ -253,4 +253,4 @@ async def test_trades_survive_a_crash_at_every_third_commit(kind: str) -> None:
 @pytest.mark.parametrize("group", range(GROUPS))
 async def test_trades_of_many_runs_survive_crashes_in_one_state_file(group: int) -> None:
     chosen = [one for one in share(group, GROUPS * ONE_IN) if one.frame.step == MINUTE]
-    assert await crashing(chosen, "file", 0.002, seed=group) > 15
+    assert await crashing(chosen, "file", 0.003, seed=group) > 15

@@ -1,5 +1,7 @@
 """Backtest and live give the same trades: every golden case, replayed through the live driver.
 
+Most with both triggers, long ones with either; ``make parity`` replays all with both.
+
 The replay runs minute by minute on a simulated clock, bars arrive as time passes, and the results
 are compared to the bit. Only what ends a backtest (``end_of_data``) exists in it alone.
 """
