@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from io import StringIO
 from time import monotonic
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+from rich.console import Console, RenderableType
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
@@ -24,7 +26,10 @@ from console.notices import Changed, HostEvent
 from console.notices import EngineFailed as EngineFailedEvent
 from console.notices import Notice as NoticeEvent
 from console.palette import ConsoleCommands
-from console.themes import THEMES
+from console.preferences import ConsoleSection
+from console.terminal import guard_suspension
+from console.themes import PREFIX, themes_of
+from console.trouble import Trouble, noted, noted_text
 from screens.backtests import BacktestsScreen
 from screens.base import BaseScreen, Follower
 from screens.context import ScreenContext
@@ -38,7 +43,7 @@ from screens.risk import RiskScreen
 from screens.run_actions import READ_ONLY
 from screens.scheduled import ScheduledScreen
 from screens.signals import SignalsScreen
-from screens.text import clean
+from screens.text import clean, many
 from screens.toasts import ToastQueue, ToastText
 from screens.walkers import WalkersScreen
 
@@ -57,14 +62,23 @@ SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingPro
 """The screen of every mode; its key is ``mode.NAME`` in the keymap."""
 
 
+UNWATCHED: Final = (
+    "{} would not be watched while the process is stopped: use another window, or detach tmux"
+)
+"""Why the process is not suspended."""
+
+
 class SignaldeckApp(App[None]):
     """The console.
 
     Args:
         host: the engine's host, started.
         frozen_clock: replaces the monotonic clock, so that a test's screens stand still.
-        theme: name of a registered theme; None takes the dark one.
+        console: theme, bell and what else the configuration says about the console.
         keymap: key ids (`console.keymap`) to other keys.
+
+    Attributes:
+        trouble: what ended the interface other than the operator; it is in the log.
     """
 
     TITLE = "signaldeck"
@@ -76,6 +90,7 @@ class SignaldeckApp(App[None]):
         bind("run.new", "new_run"),
         bind("help", "help"),
         bind("palette", "command_palette"),
+        bind("suspend", "suspend_process", show=False),
         bind("quit", "quit"),
         bind("quit.always", "quit", show=False),
         *(bind(f"mode.{mode}", f"go('{mode}')") for mode in SCREENS),
@@ -86,10 +101,14 @@ class SignaldeckApp(App[None]):
         host: HostPort,
         *,
         frozen_clock: Callable[[], float] | None = None,
-        theme: str | None = None,
+        console: ConsoleSection | None = None,
         keymap: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        # What it would print is a screenful; the log has it under a reference.
+        self.error_console = Console(stderr=True, quiet=True)
+        self.trouble: Trouble | None = None
+        self.went_on = True
         self.host = host
         self.context = ScreenContext(host, frozen_clock or monotonic)
         self.animation_level = "none"
@@ -97,9 +116,12 @@ class SignaldeckApp(App[None]):
         self._bases: dict[str, BaseScreen] = {}
         for mode in SCREENS:
             self.add_mode(mode, partial(self._make, mode))
-        for known in THEMES:
+        chosen = console or ConsoleSection()
+        for known in themes_of(chosen):
             self.register_theme(known)
-        self.theme = THEMES[0].name if theme is None else theme
+        self.theme = PREFIX + chosen.theme
+        self._bell_for = frozenset(chosen.bell)
+        self._ringing = False
         self._keymap_given = dict(keymap or {})
         if keymap:
             self.set_keymap(keymap)
@@ -115,6 +137,8 @@ class SignaldeckApp(App[None]):
             self.notify(clean(self.host.restored), title="restored", markup=False)
         self.set_interval(0.5, self._tell_gathered)
         self.set_interval(1.0, self._every_second)
+        if not self.is_headless:
+            guard_suspension(lambda: self.reason("suspend_process"), self._refuse_suspension)
 
     def on_unmount(self) -> None:
         """Leave the host alone."""
@@ -159,6 +183,7 @@ class SignaldeckApp(App[None]):
 
     def on_notice(self, message: Notice) -> None:
         """Show a toast, now or gathered with others."""
+        self._ringing = self._ringing or message.entry.action in self._bell_for
         self._toast(self._toasts.offer(message.entry, self.context.clock()))
 
     def on_engine_failed(self, message: EngineFailed) -> None:
@@ -176,6 +201,9 @@ class SignaldeckApp(App[None]):
 
     def _toast(self, text: ToastText | None) -> None:
         if text is not None:
+            if self._ringing:
+                self._ringing = False
+                self.bell()
             self.notify(text.message, title=text.title, severity=text.severity, markup=False)
 
     # Keys that work everywhere
@@ -190,11 +218,17 @@ class SignaldeckApp(App[None]):
 
     def reason(self, action: str) -> str:
         """Why an action of the app cannot act now, "" when it can."""
+        if action == "suspend_process":
+            running = 0 if self.host.read_only else self.context.snapshot.header.running
+            return UNWATCHED.format(many(running, "live run")) if running else ""
         return READ_ONLY if action == "new_run" and self.host.read_only else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey what cannot act."""
         return None if self.reason(action) else super().check_action(action, parameters)
+
+    def _refuse_suspension(self, why: str) -> None:
+        self.notify(why, title="Suspend cannot act", severity="warning", markup=False)
 
     def action_new_run(self) -> None:
         """Open the New-run form, for the kind of run the screen is about."""
@@ -230,6 +264,25 @@ class SignaldeckApp(App[None]):
         else:
             await self._close_host()
         self.exit()
+
+    # When something fails
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Note what ends the interface; Textual has no public place for that."""
+        trouble = noted(error, self._where())
+        self.trouble = self.trouble or trouble
+        super()._handle_exception(error)
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """Note what ended the reading of keys; Textual calls it with a traceback to be printed."""
+        with StringIO() as text:
+            Console(file=text, width=160).print(*renderables)
+            self.trouble = self.trouble or noted_text(text.getvalue(), self._where())
+        super().panic(*renderables)
+
+    def _where(self) -> str:
+        base = self._bases.get(self.current_mode)
+        return "" if base is None else base.mode_name
 
     async def _close_host(self) -> None:
         try:

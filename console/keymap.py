@@ -68,6 +68,10 @@ _TABLE: Final = (
     KeySpec("back", "escape", "Back", "Go back"),
     KeySpec("help", "question_mark", "Help", "List every key and what it does"),
     KeySpec("palette", "ctrl+p", "Commands", "Find a command by name", priority=True),
+    KeySpec(
+        "suspend", "ctrl+z", "Suspend",
+        "Stop the process until fg continues it; refused while live runs are running", False,
+    ),
     KeySpec("quit", "q", "Quit", "Leave the console, after asking"),
     KeySpec("quit.always", "ctrl+q", "Quit", "Leave, also from a dialog", False, True),
     KeySpec("mode.deck", "1", "Deck", "Live runs and the signal feed", show=False),

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
+from console.preferences import ConsoleSection, ThemeSection
 from engine.domain.errors import EngineError, SettingsError
 from engine.domain.settings import Settings
 from engine.exchanges import EXCHANGE_KINDS
@@ -91,6 +92,8 @@ class Project(BaseSettings):
     """The language model; what it configures is also in ``engine``."""
     keys: dict[str, str] = Field(default_factory=dict)
     """Remapped keys of the console: binding id to key."""
+    console: ConsoleSection = Field(default_factory=ConsoleSection)
+    """How the console looks, and what becomes of live runs that nobody sees."""
 
 
 def load_project(
@@ -242,12 +245,18 @@ def _describe(item: Mapping[str, Any], locate: _Locator) -> str:
     loc = tuple(str(part) for part in item["loc"])
     where, name = locate(loc), ".".join(loc)
     if item["type"] == "extra_forbidden":
-        section = OllamaSection if name.startswith("ollama.") else Project
-        known = sorted(section.model_fields)
+        known = sorted(_section_of(loc).model_fields)
         return f"{where}: unknown key {name!r}: {_suggest(loc[-1], known)}"
     if item["type"] == "missing":
         return f"{where}: {name} is missing: add {loc[-1]} = ... to [{'.'.join(loc[:-1])}]"
     return f"{where}: {name} is {item['input']!r}: {item['msg'].lower()}"
+
+
+def _section_of(loc: tuple[str, ...]) -> type[BaseModel]:
+    if loc[:2] == ("console", "themes"):
+        return ThemeSection
+    sections = {"ollama": OllamaSection, "console": ConsoleSection}
+    return sections.get(loc[0], Project) if len(loc) > 1 else Project
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:

@@ -1,46 +1,59 @@
 """Opens engine and interface, and stays responsible when one of them fails.
 
-Live runs must never end unnoticed: when the interface crashes, the supervisor says so on the
-terminal and drains them; when the engine fails, the interface is told and the exit status says so.
+Live runs must never end unnoticed. When the interface fails, another one opens on the same engine
+and says so; when it cannot, or when the terminal is gone, the runs go on or drain as configured;
+when the engine fails, the interface is told and the exit status says so.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from console.demo import DEMO_BADGE, DEMO_STATE, demo_plan
 from console.follower import FollowingHost
 from console.host import BADGE, EngineHost, HostPlan
 from console.logs import log_path, open_log
 from console.outcomes import FAILED, UsageProblem, say
+from console.preferences import ConsoleSection, Unattended
 from console.settings import ConfigError, Project
+from console.terminal import HangUpWatch, release_terminal
+from console.trouble import Trouble, noted
 from engine.runs.workers import WorkerPool
 
 JOIN_SECONDS = 5.0
 """How long the engine may take to close before the process ends without it."""
 
+DEMO_CONSOLE: Final = ConsoleSection(on_terminal_loss="quit", on_crash="quit")
+"""Nothing of the demo is worth waiting for: its positions are those of a simulated market."""
+
+_log = logging.getLogger("signaldeck.supervisor")
 
 Host: TypeAlias = EngineHost | FollowingHost
 
 
 class Interface(Protocol):
-    """What the supervisor needs of the app."""
+    """What the supervisor needs of the app.
+
+    Attributes:
+        trouble: what ended it, None after a proper end.
+        went_on: whether the operator left what told of the trouble before.
+    """
+
+    trouble: Trouble | None
+    went_on: bool
 
     def run(self) -> object:
-        """Show the interface until the operator leaves it."""
-        ...
-
-    @property
-    def return_code(self) -> int | None:
-        """0 or None after a proper end, anything else after a crash."""
+        """Show the interface until the operator leaves it, or until it fails."""
         ...
 
     def exit(self) -> None:
@@ -48,10 +61,14 @@ class Interface(Protocol):
         ...
 
 
+OpenInterface: TypeAlias = Callable[[Trouble | None], Interface]
+"""Makes an interface; given a trouble, one that begins by telling of it."""
+
+
 def open_console(project: Project, *, start_clean_if_damaged: bool = False) -> int:
     """Open the console on a project; returns the exit status."""
     plan = HostPlan(project, state=project.state, start_clean_if_damaged=start_clean_if_damaged)
-    return _open(lambda: EngineHost(plan), project.keys, drain_after_crash=True)
+    return _open(lambda: EngineHost(plan), project.keys, project.console)
 
 
 def open_demo(
@@ -65,111 +82,199 @@ def open_demo(
         strategies=str(strategies.absolute()) if strategies else None,
     )
     plan = replace(plan, start_clean_if_damaged=start_clean_if_damaged)
-    # Nothing of the demo is worth waiting for: its positions are those of a simulated market.
-    return _open(lambda: EngineHost(plan), {}, drain_after_crash=False)
+    return _open(lambda: EngineHost(plan), {}, DEMO_CONSOLE)
 
 
 def follow_console(project: Project) -> int:
     """Open the read-only console on a project's state file; returns the exit status."""
-    return _open(lambda: FollowingHost(project.state, BADGE), project.keys, drain_after_crash=False)
+    return _open(lambda: FollowingHost(project.state, BADGE), project.keys, project.console)
 
 
 def follow_demo(state: str | None = None) -> int:
     """Open the read-only console on a demo's state file; returns the exit status."""
-    return _open(
-        lambda: FollowingHost(state or DEMO_STATE, DEMO_BADGE), {}, drain_after_crash=False
-    )
+    return _open(lambda: FollowingHost(state or DEMO_STATE, DEMO_BADGE), {}, DEMO_CONSOLE)
 
 
 def supervise(
-    host: Host, interface: Interface, *, drain_after_crash: bool, join: float = JOIN_SECONDS
+    host: Host,
+    open_interface: OpenInterface,
+    console: ConsoleSection,
+    *,
+    join: float = JOIN_SECONDS,
 ) -> int:
-    """Run the interface on a started host, then see the engine to its end.
+    """Run interfaces on a started host, then see the engine to its end.
 
     Returns:
         The exit status: `FAILED` when interface or engine failed.
     """
-    status = 0
-    previous = _on_termination(interface.exit)
+    watch = _Ending()
+    with watch.listening():
+        trouble = _show(host, open_interface, watch)
+        host.set_listener(None)
+        status = 0
+        if watch.lost:
+            _without_terminal(host, console.on_terminal_loss, watch)
+        elif trouble is not None:
+            status = FAILED
+            say(
+                f"signaldeck: the interface crashed: {trouble.error}; reference "
+                f"{trouble.reference} in {trouble.log}"
+            )
+            _see_to_the_end(host, console.on_crash, watch)
+    return _closed(host, join) or status
+
+
+def _show(host: Host, open_interface: OpenInterface, watch: _Ending) -> Trouble | None:
+    """Show interfaces until one ends properly (None), or until none can be shown."""
+    trouble: Trouble | None = None
+    while True:
+        interface = open_interface(trouble)
+        watch.leave = interface.exit
+        told = trouble
+        try:
+            interface.run()
+            trouble = interface.trouble
+        except KeyboardInterrupt:
+            trouble = None
+        except Exception as error:
+            trouble = noted(error)
+        watch.leave = None
+        watch.look()
+        if trouble is None or watch.asked or watch.lost:
+            return None
+        if told is not None and not interface.went_on:
+            return trouble
+        host.set_listener(None)
+
+
+class _Ending:
+    """What ended the interface from outside.
+
+    Attributes:
+        asked: SIGTERM (or an interrupt) asked the process to end.
+        lost: the terminal is gone.
+        leave: leaves the interface that is shown.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.lost = False
+        self.leave: Callable[[], None] | None = None
+        self._terminal = HangUpWatch(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take note of SIGTERM and SIGHUP meanwhile, and of a terminal that goes without one."""
+        numbers = (signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._handle) for number in numbers}
+        try:
+            with self._terminal:
+                yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def look(self) -> None:
+        """An interface that ended may have lost its terminal a moment before that is told."""
+        if not self.lost and self._terminal.hung_up:
+            self._lose()
+
+    def _lose(self) -> None:
+        self.lost = True
+        release_terminal()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGTERM:
+            self.asked = True
+        elif not self.lost:
+            self._lose()
+        if self.leave is not None:
+            self.leave()
+
+
+def _open(make: Callable[[], Host], keys: Mapping[str, str], console: ConsoleSection) -> int:
+    served = "TEXTUAL_DRIVER" in os.environ  # The screen is somewhere else, as in a browser.
+    if not (served or (sys.stdin.isatty() and sys.stdout.isatty())):
+        raise UsageProblem(
+            "the console needs a terminal: run it in one, or use a command (see --help)"
+        )
+    # Screens and keys need Textual, which no other command has to load.
+    from console.interface import make_app
+    from console.keymap import keymap_problems
+    from console.themes import theme_problems
+
+    problems = [f"[keys]: {problem}" for problem in keymap_problems(keys)]
+    problems += [f"[console]: {problem}" for problem in theme_problems(console)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if problem := open_log():
+        say(f"signaldeck: no log: {problem}")
+    if not served:  # Whoever watches in a browser starts nothing.
+        # Before any thread and before the interface takes the terminal.
+        WorkerPool.start_forkserver()
+    host = make()
+    host.start()
+    return supervise(host, lambda trouble: make_app(host, keys, console, trouble), console)
+
+
+def _without_terminal(host: Host, then: Unattended, watch: _Ending) -> None:
+    """The terminal is gone: nobody reads what is said, so the log has it."""
+    pid, runs = os.getpid(), host.live_count
+    if not runs or then == "quit":
+        _log.warning("the terminal is gone: quitting; %d live run(s) go on at the next start", runs)
+        return
+    how = "go on" if then == "continue" else "are drained"
+    _log.warning(
+        "the terminal is gone: %d live run(s) %s without it, in process %d; signaldeck --read-only "
+        "shows them; kill %d keeps what is held for the next start and ends it",
+        runs, how, pid, pid,
+    )  # fmt: skip
+    _see_to_the_end(host, then, watch)
+    _log.warning("process %d ends; %d live run(s) go on at the next start", pid, host.live_count)
+
+
+def _see_to_the_end(host: Host, then: Unattended, watch: _Ending) -> None:
+    """Let live runs go on or drain until they, or the process, are to end."""
+    if then == "quit" or not host.live_count or watch.asked:
+        return
     try:
-        interface.run()
-        crashed = bool(interface.return_code)
+        if then == "drain":
+            _drain(host, watch)
+        else:
+            say(f"signaldeck: {host.live_count} live run(s) go on; press Ctrl-C to end")
+            while not (host.join(1.0) or watch.asked):
+                continue
     except KeyboardInterrupt:
-        crashed = False
-    except Exception as error:
-        say(f"signaldeck: the interface failed: {type(error).__name__}: {error}")
-        crashed = True
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    host.set_listener(None)
-    if crashed:
-        status = FAILED
-        say(f"signaldeck: the interface crashed; details are in {log_path()}")
-        if drain_after_crash and host.live_count:
-            _drain(host)
+        say("signaldeck: cut short; open positions are not watched any more")
+
+
+def _drain(host: Host, watch: _Ending) -> None:
+    """Wait for open positions to close, saying how many are left."""
+    say(f"signaldeck: draining {host.live_count} live run(s); press Ctrl-C to end them at once")
+    closed, left = host.begin_shutdown(drain=True), -1
+    while not (closed.done() or watch.asked):
+        header = host.snapshot.header
+        if header.open != left:
+            left = header.open
+            say(f"signaldeck: {left} open position(s) left")
+        try:
+            closed.result(timeout=1.0)
+        except FutureTimeoutError:
+            continue
+
+
+def _closed(host: Host, join: float) -> int:
+    """Close the engine; `FAILED` when it failed, or does not end."""
     host.begin_shutdown(drain=False)
     ended = host.join(join)
+    status = 0
     if host.failure:
         say(f"signaldeck: the engine failed: {host.failure}; details are in {log_path()}")
         status = FAILED
     if not ended:
         say("signaldeck: a strategy did not return in time and is left behind")
-        _leave(status or FAILED)
+        _leave(FAILED)
     return status
-
-
-def _open(
-    make: Callable[[], Host],
-    keys: Mapping[str, str],
-    *,
-    drain_after_crash: bool,
-) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageProblem(
-            "the console needs a terminal: run it in one, or use a command (see --help)"
-        )
-    # Screens and keys need Textual, which no other command has to load.
-    from console.app import SignaldeckApp
-    from console.keymap import keymap_problems
-
-    if problems := keymap_problems(keys):
-        raise ConfigError("\n".join(f"[keys]: {problem}" for problem in problems))
-    if problem := open_log():
-        say(f"signaldeck: no log: {problem}")
-    # Before any thread and before the interface takes the terminal.
-    WorkerPool.start_forkserver()
-    host = make()
-    host.start()
-    interface: Any = SignaldeckApp(host, keymap=keys)
-    return supervise(host, interface, drain_after_crash=drain_after_crash)
-
-
-def _drain(host: Host) -> None:
-    """Wait for open positions to close, saying how many are left; Ctrl-C cuts it short."""
-    say(f"signaldeck: draining {host.live_count} live run(s); press Ctrl-C to end them at once")
-    closed, left = host.begin_shutdown(drain=True), -1
-    try:
-        while not closed.done():
-            header = host.snapshot.header
-            if header.open != left:
-                left = header.open
-                say(f"signaldeck: {left} open position(s) left")
-            try:
-                closed.result(timeout=1.0)
-            except FutureTimeoutError:
-                continue
-    except KeyboardInterrupt:
-        say("signaldeck: drain cut short; open positions are not watched any more")
-
-
-def _on_termination(leave: Callable[[], None]) -> dict[signal.Signals, Any]:
-    """Leave in good order when the terminal closes or the process is asked to end."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        leave()
-
-    return {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGHUP)}
 
 
 def _leave(status: int) -> None:

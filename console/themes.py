@@ -6,9 +6,18 @@ is a shade of grey. No meaning rests on colour alone: signs and words carry it t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
+
+from console.preferences import ConsoleSection, ThemeSection
+
+PREFIX: Final = "signaldeck-"
+"""Before the names of our themes among those of Textual's."""
 
 DARK: Final = Theme(
     name="signaldeck-dark",
@@ -86,6 +95,44 @@ LIGHT: Final = Theme(
 )
 """Dark text on paper, for bright rooms."""
 
+CONTRAST: Final = replace(
+    DARK,
+    name="signaldeck-contrast",
+    primary="#7ad7ff",
+    secondary="#d0d8e0",
+    accent="#7ad7ff",
+    warning="#ffd24a",
+    error="#ff8a80",
+    success="#6ff0a0",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#0c0f12",
+    panel="#1a1f25",
+    variables={
+        **DARK.variables,
+        "text-muted": "#c3ccd5",
+        "text-disabled": "#98a2ac",
+        "footer-background": "#0c0f12",
+        "border": "#7ad7ff",
+        "border-blurred": "#98a2ac",
+        "block-cursor-background": "#005f9e",
+        "block-cursor-foreground": "#ffffff",
+        "input-cursor-background": "#ffffff",
+        "input-cursor-foreground": "#000000",
+        "input-selection-background": "#005f9e",
+        "scrollbar": "#98a2ac",
+        "scrollbar-hover": "#c3ccd5",
+        "scrollbar-active": "#7ad7ff",
+        "scrollbar-background": "#000000",
+        "scrollbar-background-hover": "#000000",
+        "scrollbar-background-active": "#000000",
+        "scrollbar-corner-color": "#000000",
+        "cursor-row": "#00477a",
+        "cursor-row-blurred": "#2a3138",
+    },
+)
+"""White on black, every text at least 7:1 against what it stands on."""
+
 ANSI: Final = Theme(
     name="signaldeck-ansi",
     ansi=True,
@@ -128,5 +175,54 @@ ANSI: Final = Theme(
 )
 """The terminal's own sixteen colours, for terminals that have no others or have good ones."""
 
-THEMES: Final = (DARK, LIGHT, ANSI)
-"""The themes the console registers, default first."""
+THEMES: Final = (DARK, LIGHT, CONTRAST, ANSI)
+"""The console's own themes, default first."""
+
+BY_NAME: Final[Mapping[str, Theme]] = MappingProxyType(
+    {theme.name.removeprefix(PREFIX): theme for theme in THEMES}
+)
+"""The console's own themes by the names that people configure."""
+
+
+def themes_of(console: ConsoleSection) -> tuple[Theme, ...]:
+    """All themes there are: the console's own, then the user's."""
+    return (*THEMES, *(_made(name, section) for name, section in console.themes.items()))
+
+
+def theme_problems(console: ConsoleSection) -> tuple[str, ...]:
+    """What cannot be used of a configuration, one sentence each that begins with the key."""
+    known = [*BY_NAME, *console.themes]
+    problems: list[str] = []
+    if console.theme not in known:
+        problems.append(f"theme {console.theme!r} is not known: use one of {', '.join(known)}")
+    for name, section in console.themes.items():
+        where = f"themes.{name}"
+        if name in BY_NAME:
+            problems.append(f"{where} has the name of a built-in theme: give it another one")
+        if section.base not in BY_NAME:
+            problems.append(
+                f"{where}.base {section.base!r} is not known: use one of {', '.join(BY_NAME)}"
+            )
+        colors = section.colors | {f"variables.{k}": v for k, v in section.variables.items()}
+        problems += [
+            f"{where}.{key} {value!r} is no colour: write it as '#7fb4d6', or name one"
+            for key, value in colors.items()
+            if not (key.endswith("-style") or _is_color(value))
+        ]
+    return tuple(problems)
+
+
+def _made(name: str, section: ThemeSection) -> Theme:
+    base = BY_NAME[section.base]
+    return replace(
+        base, name=PREFIX + name, variables={**base.variables, **section.variables},
+        **section.colors,
+    )  # fmt: skip
+
+
+def _is_color(text: str) -> bool:
+    try:
+        Color.parse(text)
+    except ColorParseError:
+        return False
+    return True

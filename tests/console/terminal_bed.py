@@ -54,6 +54,7 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
+        self._open = True
 
     def __enter__(self) -> Terminal:
         return self
@@ -62,7 +63,7 @@ class Terminal:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        os.close(self._ours)
+        self.hang_up()
 
     @property
     def text(self) -> str:
@@ -73,6 +74,17 @@ class Terminal:
         """Type."""
         os.write(self._ours, keys.encode())
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Make the window another size; the program gets SIGWINCH."""
+        self.screen.resize(lines, columns)
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        if self._open:
+            self._open = False
+            os.close(self._ours)
+
     def until(self, shows: str | Callable[[str], object]) -> str:
         """Read until the screen shows something, and answer its text."""
         holds = (lambda text: shows in text) if isinstance(shows, str) else shows
@@ -80,6 +92,13 @@ class Terminal:
         while not holds(self.text):
             assert self._read(deadline - time.monotonic()), f"not shown: {shows}\n{self.text}"
         return self.text
+
+    def wait(self, holds: Callable[[], object]) -> None:
+        """Read until something outside of the screen holds."""
+        deadline = time.monotonic() + TIMEOUT
+        while not holds():
+            assert time.monotonic() < deadline, self.text
+            self._read(0.05)
 
     def status(self) -> int:
         """Read until the program ends, and answer its exit status."""

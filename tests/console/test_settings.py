@@ -137,3 +137,22 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_named_file_must_exist(folder: Path) -> None:
     assert "no.toml does not exist" in refusal(folder / "no.toml")
+
+
+def test_the_console_is_configured_and_mistakes_in_it_have_lines(folder: Path) -> None:
+    write(
+        folder,
+        '[console]\ntheme = "own"\nbell = ["error"]\non_terminal_loss = "drain"\n'
+        '[console.themes.own]\nbase = "light"\nprimary = "#003366"\n',
+    )
+    console = load_project().console
+    assert (console.theme, console.bell, console.on_terminal_loss) == ("own", ("error",), "drain")
+    assert console.on_crash == "drain" and console.themes["own"].colors == {"primary": "#003366"}
+    path = write(
+        folder,
+        '[console]\ntheem = "own"\nbell = ["opend"]\n[console.themes.own]\nprimry = "red"\n',
+    )
+    said = refusal()
+    assert f"{path}:2: unknown key 'console.theem': did you mean 'theme'?" in said
+    assert f"{path}:3: console.bell.0 is 'opend'" in said
+    assert f"{path}:5: unknown key 'console.themes.own.primry': did you mean 'primary'?" in said

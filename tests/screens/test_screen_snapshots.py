@@ -54,11 +54,11 @@ def test_instance_without_colour(snap_compare: Compare, monkeypatch: pytest.Monk
 
 
 def test_instance_light(snap_compare: Compare) -> None:
-    assert snap_compare(app(theme="signaldeck-light"), terminal_size=LARGE, press=["enter"])
+    assert snap_compare(app(theme="light"), terminal_size=LARGE, press=["enter"])
 
 
 def test_instance_in_the_terminals_own_colours(snap_compare: Compare) -> None:
-    assert snap_compare(app(theme="signaldeck-ansi"), terminal_size=LARGE, press=["enter"])
+    assert snap_compare(app(theme="ansi"), terminal_size=LARGE, press=["enter"])
 
 
 def test_search_and_pause(snap_compare: Compare) -> None:

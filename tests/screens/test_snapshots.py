@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from console.app import SignaldeckApp
+from console.preferences import ConsoleSection
 from console.views import DeckSnapshot
 from screens.sample import HEARTBEAT, SampleHost, empty_snapshot, frozen_clock
 from tests.screens.bed import LARGE, SMALL
@@ -26,7 +27,8 @@ def app(
     clock: Callable[[], float] = frozen_clock,
     theme: str | None = None,
 ) -> SignaldeckApp:
-    return SignaldeckApp(SampleHost(start), frozen_clock=clock, theme=theme)
+    section = ConsoleSection(theme=theme or "dark")
+    return SignaldeckApp(SampleHost(start), frozen_clock=clock, console=section)
 
 
 @sizes
@@ -50,7 +52,7 @@ def test_deck_engine_silent(snap_compare: Compare, size: tuple[int, int]) -> Non
 
 
 def test_deck_light(snap_compare: Compare) -> None:
-    assert snap_compare(app(theme="signaldeck-light"), terminal_size=LARGE)
+    assert snap_compare(app(theme="light"), terminal_size=LARGE)
 
 
 def test_deck_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:

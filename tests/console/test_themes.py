@@ -1,0 +1,56 @@
+"""Themes of the configuration, and what is said about those that cannot be used."""
+
+from __future__ import annotations
+
+from textual.color import Color
+
+from console.preferences import ConsoleSection
+from console.themes import CONTRAST, PREFIX, THEMES, theme_problems, themes_of
+
+
+def test_a_theme_of_the_users_is_a_built_in_one_with_other_colors() -> None:
+    own = {"base": "light", "success": "#00aa00", "variables": {"cursor-row": "yellow"}}
+    console = ConsoleSection.model_validate({"theme": "own", "themes": {"own": own}})
+    assert theme_problems(console) == ()
+    made = themes_of(console)[-1]
+    assert (made.name, made.success, made.dark) == (f"{PREFIX}own", "#00aa00", False)
+    assert made.variables["cursor-row"] == "yellow" and made.variables["border"] == "#7d9cb3"
+
+
+def test_every_problem_is_named() -> None:
+    themes = {
+        "dark": {},
+        "own": {"base": "dusk", "primary": "blueish", "variables": {"border": "7"}},
+    }
+    console = ConsoleSection.model_validate({"theme": "neon", "themes": themes})
+    problems = "\n".join(theme_problems(console))
+    assert (
+        "theme 'neon' is not known: use one of dark, light, contrast, ansi, dark, own" in problems
+    )
+    assert "themes.dark has the name of a built-in theme" in problems
+    assert "themes.own.base 'dusk' is not known" in problems
+    assert "themes.own.primary 'blueish' is no colour" in problems
+    assert "themes.own.variables.border '7' is no colour" in problems
+
+
+def test_high_contrast_is_one() -> None:
+    grounds = [CONTRAST.background, CONTRAST.surface, CONTRAST.panel]
+    cursor = [CONTRAST.variables["cursor-row"]]
+    texts = [CONTRAST.foreground, CONTRAST.success, CONTRAST.error, CONTRAST.warning]
+    for text in [*texts, CONTRAST.primary, CONTRAST.variables["text-muted"]]:
+        for ground in grounds:
+            assert contrast(text, ground) >= 7.0, (text, ground)
+    assert contrast(CONTRAST.foreground, cursor[0]) >= 7.0
+    assert len({theme.name for theme in THEMES}) == 4
+
+
+def contrast(text: str | None, ground: str | None) -> float:
+    """WCAG 2 contrast ratio of two colours."""
+    high, low = sorted((luminance(text), luminance(ground)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(color: str | None) -> float:
+    parts = [part / 255 for part in Color.parse(color or "").rgb]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
