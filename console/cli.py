@@ -345,6 +345,45 @@ def status(
         ending.status = run_status(_project(context, state, strategies, config), as_json=json)
 
 
+@app.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[
+        int, typer.Option("--port", metavar="P", min=0, max=65535, help="Port; 0 is any free one.")
+    ] = 8321,
+    bind: Annotated[
+        str, typer.Option("--bind", metavar="ADDRESS", help="Address to listen at.")
+    ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name", metavar="HOST", help="Another name browsers know it by; may be repeated."
+        ),
+    ] = None,
+    sessions: Annotated[
+        int, typer.Option("--sessions", metavar="N", min=1, max=64, help="Browser tabs at a time.")
+    ] = 4,
+    read_only: ReadOnlyOption = False,
+    state: StateOption = None,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show the read-only console in browsers until Ctrl-C.
+
+    Prints the address to open; the token in it is made anew at every start. Every tab has a
+    process of its own that follows the state file (--state) and cannot act. It listens on
+    loopback unless --bind says otherwise; from another machine an ssh tunnel leads there. Needs
+    the extra "web": pip install 'signaldeck[web]'.
+    """
+    with reporting() as ending:
+        from console.serve_command import ServeOptions, run_serve
+
+        _, _, file = _given(context, state, strategies, config)
+        project = _project(context, state, strategies, config)
+        options = ServeOptions(port, bind, tuple(name or ()), sessions, file)
+        ending.status = run_serve(project, options)
+
+
 @app.command("list")
 def list_components(
     context: typer.Context,

@@ -102,6 +102,15 @@ def demo_plan(
     )
 
 
+def is_demo(state: str | Path) -> bool:
+    """Whether a state file is that of a demo; False also when it cannot be read."""
+    try:
+        with open_reader(state) as reader:
+            return _SEED_META in reader.snapshot(journal=1, commands=1).meta
+    except EngineError:
+        return False
+
+
 def _left_behind(state: str) -> tuple[int, int]:
     """Seed and clock of an earlier demo, else the first ones.
 

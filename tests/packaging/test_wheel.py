@@ -76,7 +76,10 @@ def test_the_wheel_holds_what_the_program_needs_and_nothing_else(wheel: Path) ->
     tops = {name.split("/")[0] for name in names}
     assert tops == {*PACKAGES, next(top for top in tops if top.endswith(".dist-info"))}
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*")):
-        if path.suffix in (".py", ".tcss", ".sql") or path.name == "py.typed":
+        if (
+            path.suffix in (".py", ".tcss", ".sql", ".html", ".css", ".js")
+            or path.name == "py.typed"
+        ):
             assert str(path.relative_to(ROOT)) in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -84,18 +87,22 @@ def test_the_wheel_holds_what_the_program_needs_and_nothing_else(wheel: Path) ->
 def test_everything_imported_is_asked_for(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
-    asked = {
-        re.split(r"[^A-Za-z0-9._-]", line.removeprefix("Requires-Dist: "))[0].lower()
-        for line in archive.read(metadata).decode().splitlines()
-        if line.startswith("Requires-Dist: ") and "extra ==" not in line
-    }
+    asked: dict[str, set[str]] = {"": set(), "web": set()}
+    for line in archive.read(metadata).decode().splitlines():
+        extra = re.search(r"extra == .(\w+)", line)
+        if line.startswith("Requires-Dist: ") and (name := extra[1] if extra else "") in asked:
+            wanted = re.split(r"[^A-Za-z0-9._-]", line.removeprefix("Requires-Dist: "))[0]
+            asked[name].add(wanted.lower())
     providers = packages_distributions()
     missing: dict[str, str] = {}
     for name in archive.namelist():
         if name.endswith(".py"):
+            # What serves browsers is an extra, looked for before it is imported.
+            served = name.startswith("console/web/") or name == "console/serve_command.py"
+            known_of = asked[""] | (asked["web"] if served else set())
             for module in imported(archive.read(name).decode()):
                 known = module in sys.stdlib_module_names or module in PACKAGES
-                if not known and not asked & {one.lower() for one in providers.get(module, ())}:
+                if not known and not known_of & {one.lower() for one in providers.get(module, ())}:
                     missing[module] = name
     assert not missing
 

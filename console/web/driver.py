@@ -1,0 +1,37 @@
+"""What a viewer process draws through: Textual's web driver, with a sign of life added.
+
+The driver talks in packets on standard output and has none that says "I still turn". With one a
+second, a viewer whose interface hangs falls silent and the server can end it; and a viewer whose
+server is gone notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Final
+
+from textual.drivers.web_driver import WebDriver
+
+BEAT_SECONDS: Final = 1.0
+"""How often a sign of life is given."""
+
+
+class ViewerDriver(WebDriver):
+    """Draws on a page in a browser."""
+
+    def start_application_mode(self) -> None:
+        """Begin to draw, and to give signs of life."""
+        super().start_application_mode()
+        self._beat(asyncio.get_running_loop())
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.exit_event.is_set():
+            return
+        try:
+            self.write_meta({"type": "alive"})
+        except OSError:
+            os.kill(os.getpid(), signal.SIGTERM)  # Nobody reads: leave as when asked to.
+        else:
+            loop.call_later(BEAT_SECONDS, self._beat, loop)

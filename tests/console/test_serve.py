@@ -1,0 +1,244 @@
+"""The console in browsers: the installed command, spoken to as a browser does, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
+
+from console.outcomes import UsageProblem
+from console.serve_command import ServeOptions, run_serve
+from console.settings import load_project
+from console.web.server import ConsoleServer, Served
+from console.web.viewer import Patience
+from engine.adapters.store.sqlite import SqliteStore
+from engine.domain.changes import MetaSaved
+from engine.domain.errors import StateError
+from tests.console.cli_bed import COMMAND, Run, environment
+
+TIMEOUT = 60.0
+
+
+async def state_file(path: Path) -> None:
+    """What a demo leaves behind that never traded."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.commit([MetaSaved("seed", "1")])
+    await store.close()
+
+
+class Serving:
+    """A running ``signaldeck serve``."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+        self.process = process
+        self.base, self.token = address.strip().split("/?token=")
+        self.told = ""
+
+    async def says(self, pattern: str) -> re.Match[str]:
+        """Read what it narrates until it has said this."""
+        assert self.process.stderr is not None
+        while (found := re.search(pattern, self.told)) is None:
+            line = await self.process.stderr.readline()
+            assert line, f"not said: {pattern}\n{self.told}"
+            self.told += line.decode()
+        return found
+
+
+@asynccontextmanager
+async def serving(folder: Path, *options: str) -> AsyncIterator[Serving]:
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, "serve", "--port", "0", *options, cwd=folder, env=environment(folder),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield Serving(process, (await process.stdout.readline()).decode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+class Tab:
+    """A browser's side of a view: a terminal on a websocket."""
+
+    def __init__(self, socket: ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.screen = pyte.Screen(120, 30)
+        self._stream = pyte.ByteStream(self.screen)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    async def press(self, keys: str) -> None:
+        await self.socket.send_json(["stdin", keys])
+
+    async def until(self, shows: str) -> None:
+        """Draw what arrives until this is seen."""
+        while shows not in self.text:
+            try:
+                message = await self.socket.receive(TIMEOUT / 3)
+            except TimeoutError:
+                raise AssertionError(f"not shown: {shows}\n{self.text}") from None
+            assert message.type in (WSMsgType.BINARY, WSMsgType.TEXT), f"{message}\n{self.text}"
+            if message.type is WSMsgType.BINARY:
+                self._stream.feed(message.data)
+
+    async def closed(self) -> None:
+        """Read to the end."""
+        while not self.socket.closed:
+            await self.socket.receive()
+
+
+async def refusal(client: ClientSession, address: str, **given: Any) -> int:
+    """The status with which a websocket is refused."""
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await client.ws_connect(address, **given)
+    return refused.value.status
+
+
+async def gone(pid: int) -> bool:
+    """Wait until a process is no more."""
+    while os.path.exists(f"/proc/{pid}"):
+        await asyncio.sleep(0.02)
+    return True
+
+
+async def test_tabs_watch_each_for_itself_behind_a_token(tmp_path: Path) -> None:
+    await state_file(tmp_path / "state.db")
+    async with (
+        asyncio.timeout(TIMEOUT), serving(tmp_path) as server, ClientSession() as stranger,
+        ClientSession() as client,
+    ):  # fmt: skip
+        base, token = server.base, server.token
+        page, socket = f"{base}/?token={token}", f"{base}/ws?width=120&height=30"
+
+        async with stranger.get(f"{base}/") as answer:
+            assert answer.status == 403 and "no token" in await answer.text()
+        async with stranger.get(f"{base}/?token=x{token}") as answer:
+            assert answer.status == 403 and "wrong token" in await answer.text()
+        async with stranger.get(f"{base}/static/js/textual.js") as answer:
+            assert answer.status == 403
+        async with stranger.get(page, headers={"Host": "evil.example"}) as answer:
+            assert answer.status == 403 and "evil.example" in await answer.text()
+        assert await refusal(stranger, socket, origin=base) == 403
+        assert await refusal(stranger, f"{socket}&token={token}") == 403
+        for other in ("http://evil.example", f"{base}0", "null"):
+            assert await refusal(stranger, f"{socket}&token={token}", origin=other) == 403
+
+        async with client.get(page) as answer:
+            assert answer.status == 200
+            text, policy = await answer.text(), answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "state.db" in text
+        cookie = SimpleCookie(answer.headers["Set-Cookie"])
+        (morsel,) = cookie.values()
+        assert morsel["httponly"] and morsel["samesite"] == "Strict"
+        given = {"Cookie": f"{morsel.key}={morsel.value}"}
+        wanted = re.findall(r'(?:src|href)="([^"]*)"', text)
+        assert len(wanted) >= 5 and "token" not in text
+        for link in (link for link in wanted if not link.startswith("data:")):
+            assert link.startswith("/") and not link.startswith("//")
+            async with client.get(base + link, headers=given) as answer:
+                assert answer.status == 200
+                if link.endswith(".css"):
+                    assert not re.search(r"url\(\W*(https?:|//)|@import", await answer.text())
+
+        one = Tab(await client.ws_connect(socket, origin=base, headers=given))
+        two = Tab(await client.ws_connect(socket, origin=base, headers=given))
+        await asyncio.gather(one.until("READ-ONLY"), two.until("READ-ONLY"))
+        assert "SIMULATED" in one.text
+        await one.press("2")
+        await one.until("[Signals]")
+        await two.press("8")
+        await two.until("[Log]")
+        assert "[Signals]" not in two.text
+        pids = [int((await server.says(rf"view {n} opened .*process (\d+)"))[1]) for n in (1, 2)]
+        assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
+        await one.socket.close()
+        assert await gone(pids[0])
+        await server.says("view 1 closed\n")
+        await two.press("1")
+        await two.until("[Deck]")
+
+        server.process.send_signal(signal.SIGINT)
+        await two.closed()
+        assert await gone(pids[1]) and await server.process.wait() == 0
+        assert "Traceback" not in server.told
+
+
+@asynccontextmanager
+async def served(script: str, say: Callable[[str], None], **given: Any) -> AsyncIterator[str]:
+    """A server whose viewers run a script; answers the address of its websocket."""
+    patience = Patience(start=20.0, silence=0.2, leave=0.2, slot=0.1)
+    what = Served((sys.executable, "-c", script), "s", Path(), "t", ["127.0.0.1"], **given,
+                  patience=patience)  # fmt: skip
+    runner = web.AppRunner(ConsoleServer(what, say).application(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+HANGS = (
+    "import os, signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "os.write(1, b'__GANGLION__\\n' + b'D\\0\\0\\0\\2hi')\n"
+    "time.sleep(600)\n"
+)
+
+
+async def test_a_viewer_that_hangs_or_fails_is_ended_and_the_browser_told() -> None:
+    said: list[str] = []
+    async with asyncio.timeout(TIMEOUT), ClientSession() as client:
+        async with served(HANGS, said.append, sessions=1) as base:
+            tab = Tab(await client.ws_connect(f"{base}/ws?token=t", origin=base))
+            await tab.until("hi")
+            assert await refusal(client, f"{base}/ws?token=t", origin=base) == 503
+            await tab.until("the viewer gave no sign of life for 0.2 s and was ended")
+            await tab.closed()
+        opened = re.search(r"process (\d+)", said[0])
+        assert opened and await gone(int(opened[1]))
+        assert any("1 are open, and --sessions allows no more" in text for text in said)
+        async with served("raise SystemExit('no such thing')", said.append) as base:
+            tab = Tab(await client.ws_connect(f"{base}/ws?token=t&width=x", origin=base))
+            await tab.socket.send_str(json.dumps({"not": "understood"}))
+            await tab.until("signaldeck: no such thing")
+            await tab.closed()
+            assert said[-1].endswith("closed: no such thing")
+
+
+async def test_what_cannot_be_served_is_said(tmp_path: Path, run: Run) -> None:
+    state = tmp_path / "state.db"
+    project = load_project(state=str(state))
+    with pytest.raises(StateError, match="does not exist"):
+        run_serve(project, ServeOptions())
+    with pytest.raises(UsageProblem, match="--state FILE"):
+        run_serve(load_project(state=":memory:"), ServeOptions())
+    await state_file(state)
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    for options, words in (
+        (ServeOptions(port), f"port {port} of 127.0.0.1 is taken"),
+        (ServeOptions(0, "192.0.2.1"), "192.0.2.1 is no address of this machine"),
+    ):
+        with pytest.raises(UsageProblem, match=words):
+            await asyncio.to_thread(run_serve, project, options)
+    taken.close()
+    assert "read-only console in browsers" in run("serve", "--help").stdout
