@@ -88,6 +88,7 @@ from engine.domain.walks import (
 )
 from engine.executions import Backtest, Live
 from engine.group_executions import Portfolio, Walker
+from engine.heat import Heat
 from engine.listening import (
     listen_backtest_progress,
     listen_done_backtest,
@@ -120,7 +121,7 @@ from engine.listening import (
 )
 from engine.optimizing import Optimizer, ask_signal, ask_text, dump_signal
 from engine.position_size import PositionSize
-from engine.reporting import Constant, Heat, Partial, Performance, Risk, Schedule
+from engine.reporting import Constant, Partial, Performance, Risk, Schedule
 from engine.reports.columns import Column, ColumnsError
 from engine.reports.live import LiveStatistics
 from engine.runtime import Engine, ExchangeSpec, current_engine

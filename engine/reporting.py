@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
-from engine.domain.errors import EngineError
 from engine.domain.events import RiskRejection
-from engine.domain.signals import Mode, RunKey
-from engine.reports.columns import Column, as_columns
-from engine.reports.heat import HeatMember, HeatRow, HeatStatistics, heat_report, heat_statistics
+from engine.reports.columns import Column
 from engine.reports.markdown import dump_report, report_path, resolved
 from engine.reports.partials import (
     PartialEvent,
@@ -39,63 +36,18 @@ from engine.reports.schedule import (
     schedule_statistics,
 )
 from engine.runs.milestones import milestones_of
-from engine.runs.outcome import backtest_figures
-from engine.runs.reported import MODES, ReportedRun, reported_runs
-from engine.runtime import current_engine
-from engine.services.journal import RunJournal
+from engine.runs.reported import ReportedRun
+from engine.selecting import (
+    Columns,
+    chosen_columns,
+    journal_of,
+    matching_runs,
+    several_match,
+    summary_of_runs,
+)
 
 Data = TypeVar("Data")
 Row = TypeVar("Row")
-Columns = Sequence[Column[Row] | Mapping[str, Any]]
-"""Columns for one report: `Column` objects, or mappings with their four fields."""
-
-
-def _summary() -> builtins.list[dict[str, str]]:
-    engine = current_engine()
-    return [
-        {
-            "id": run.instance.id,
-            "symbol": run.key.symbol,
-            "strategy_name": run.key.strategy_name,
-            "status": run.instance.status,
-        }
-        for run in reported_runs(engine.instances(), engine.recorder)
-    ]
-
-
-def _matching(
-    strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
-) -> builtins.list[ReportedRun]:
-    """All runs of a strategy that match what else is named.
-
-    Raises:
-        NotRegisteredError: there is no such strategy, neither registered nor running.
-    """
-    engine = current_engine()
-    if mode is not None and mode not in MODES:
-        raise EngineError(f"mode is {mode!r}: must be one of {', '.join(MODES)}")
-    runs = reported_runs(engine.instances(), engine.recorder)
-    of_strategy = [run for run in runs if run.key.strategy_name == strategy_name]
-    if not of_strategy:
-        engine.strategy(strategy_name, "report")
-    return [
-        run
-        for run in of_strategy
-        if exchange_name in (None, run.key.exchange_name)
-        and frame_name in (None, run.key.frame_name)
-        and mode in (None, run.mode)
-    ]
-
-
-def _several(runs: Sequence[ReportedRun]) -> EngineError:
-    keys = "; ".join(map(str, runs))
-    return EngineError(f"several runs match, name mode, exchange_name and frame_name: {keys}")
-
-
-def _chosen_columns(collection: str, given: Columns[Any] | None) -> Sequence[Column[Any]]:
-    if given is None:
-        return current_engine().columns[collection]
-    return as_columns(collection, given)
 
 
 class _RunReport(Generic[Data, Row]):
@@ -123,6 +75,9 @@ class _RunReport(Generic[Data, Row]):
             exchange_name, frame_name, mode: needed where several runs match; ``mode`` is
                 ``backtest``, ``live``, or ``portfolio`` for the member of one.
 
+        Returns:
+            The statistics, with what is listed newest first.
+
         Raises:
             NotRegisteredError: there is no such strategy.
             EngineError: several runs match; they are listed.
@@ -143,6 +98,15 @@ class _RunReport(Generic[Data, Row]):
     ) -> str:
         """The Markdown report of the same; ``columns`` replace the ones in force.
 
+        Args:
+            symbol: the run's symbol.
+            strategy_name: the run's strategy.
+            columns: instead of the ones in force; `Column` objects or mappings.
+            exchange_name, frame_name, mode: as of `get_data`.
+
+        Returns:
+            The Markdown text.
+
         Raises:
             NotRegisteredError: there is no such strategy.
             EngineError: several runs match, or a column's function failed.
@@ -162,7 +126,7 @@ class _RunReport(Generic[Data, Row]):
         frame_name: str | None = None,
         mode: str | None = None,
     ) -> Path:
-        """Write the report and return its file.
+        """Write the report.
 
         Args:
             symbol: the run's symbol.
@@ -170,7 +134,10 @@ class _RunReport(Generic[Data, Row]):
             path: a file ending in ``.md`` or a folder, with the placeholders ``{mode} {symbol}
                 {name} {exchange} {frame}``; by default below ``./dump``.
             columns: instead of the ones in force.
-            exchange_name, frame_name, mode: needed where several runs match.
+            exchange_name, frame_name, mode: as of `get_data`.
+
+        Returns:
+            The file that was written.
 
         Raises:
             NotRegisteredError: there is no such strategy.
@@ -189,7 +156,7 @@ class _RunReport(Generic[Data, Row]):
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
         """``id, symbol, strategy_name, status`` of every run."""
-        return _summary()
+        return summary_of_runs()
 
     @classmethod
     def _find(
@@ -200,10 +167,10 @@ class _RunReport(Generic[Data, Row]):
         frame_name: str | None,
         mode: str | None,
     ) -> ReportedRun | None:
-        found = _matching(strategy_name, exchange_name, frame_name, mode)
+        found = matching_runs(strategy_name, exchange_name, frame_name, mode)
         found = [item for item in found if item.key.symbol == symbol]
         if len(found) > 1:
-            raise _several(found)
+            raise several_match(found)
         return found[0] if found else None
 
     @classmethod
@@ -215,7 +182,7 @@ class _RunReport(Generic[Data, Row]):
         columns: Columns[Row] | None,
     ) -> str:
         data = await cls._data(strategy_name, run)
-        chosen = _chosen_columns(cls._collection, columns)
+        chosen = chosen_columns(cls._collection, columns)
         ready = await resolved(chosen, cls._rows(data))
         return cls._text(symbol, strategy_name, data, ready)
 
@@ -234,12 +201,6 @@ class _RunReport(Generic[Data, Row]):
         raise NotImplementedError
 
 
-def _journal(run: ReportedRun | None) -> RunJournal:
-    """What a run left; an empty journal stands for one that never started."""
-    found = run.journal if run is not None else None
-    return found or RunJournal(RunKey(Mode.BACKTEST, "", "", ""))
-
-
 class Schedule(_RunReport[ScheduleStatistics, ScheduleEvent]):
     """What became of a run's scheduled signals; written to ``./dump/schedule/{name}.md``."""
 
@@ -248,7 +209,7 @@ class Schedule(_RunReport[ScheduleStatistics, ScheduleEvent]):
 
     @classmethod
     async def _data(cls, strategy_name: str, run: ReportedRun | None) -> ScheduleStatistics:
-        tally = _journal(run).schedule
+        tally = journal_of(run).schedule
         return schedule_statistics(
             tuple(reversed(tally.events)), scheduled=tally.scheduled, opened=tally.opened,
             cancelled=tally.cancelled, minutes_to_open=tally.minutes_to_open,
@@ -282,7 +243,7 @@ class Partial(_RunReport[PartialStatistics, PartialEvent]):
         if run is not None and run.backtest is not None:
             tally = await milestones_of(run.backtest)
         else:
-            tally = _journal(run).milestones
+            tally = journal_of(run).milestones
         newest = tuple(reversed(tally.events))
         return partial_statistics(newest, profit=tally.profit, loss=tally.loss)
 
@@ -310,7 +271,7 @@ class Risk(_RunReport[RiskStatistics, RiskRejection]):
 
     @classmethod
     async def _data(cls, strategy_name: str, run: ReportedRun | None) -> RiskStatistics:
-        tally = _journal(run).refusals
+        tally = journal_of(run).refusals
         newest = tuple(reversed(tally.events))
         return RiskStatistics(newest, tally.total, dict(tally.by_symbol), dict(tally.by_strategy))
 
@@ -337,7 +298,7 @@ class Performance(_RunReport[PerformanceStatistics, MetricStatistics]):
 
     @classmethod
     async def _data(cls, strategy_name: str, run: ReportedRun | None) -> PerformanceStatistics:
-        timings = _journal(run).timings
+        timings = journal_of(run).timings
         return performance_statistics(strategy_name, timings.by_type, timings.newest)
 
     @classmethod
@@ -355,105 +316,6 @@ class Performance(_RunReport[PerformanceStatistics, MetricStatistics]):
         return performance_report(data, columns)
 
 
-class Heat:
-    """One strategy over all its symbols; written to ``./dump/heatmap/{name}.md``."""
-
-    @staticmethod
-    async def get_data(
-        strategy_name: str,
-        *,
-        exchange_name: str | None = None,
-        frame_name: str | None = None,
-        mode: str | None = None,
-    ) -> HeatStatistics:
-        """A row per symbol and the portfolio, over the newest session of each run.
-
-        Args:
-            strategy_name: the strategy.
-            exchange_name, frame_name, mode: needed where several runs of one symbol match, or
-                where there are runs of several modes: ``backtest``, ``live``, ``portfolio``.
-
-        Returns:
-            The rows, sorted by Sharpe ratio, and the portfolio of all symbols.
-
-        Raises:
-            NotRegisteredError: there is no such strategy.
-            EngineError: several runs of one symbol match, or both modes do; they are listed.
-        """
-        return await _heat(_members(strategy_name, exchange_name, frame_name, mode))
-
-    @staticmethod
-    async def get_report(
-        strategy_name: str,
-        columns: Columns[HeatRow] | None = None,
-        *,
-        exchange_name: str | None = None,
-        frame_name: str | None = None,
-        mode: str | None = None,
-    ) -> str:
-        """The Markdown report of the same; ``columns`` replace the ones in force.
-
-        Args:
-            strategy_name: the strategy.
-            columns: these instead of the ones in force; `Column` objects or mappings.
-            exchange_name, frame_name, mode: as of `get_data`.
-
-        Returns:
-            The Markdown text.
-
-        Raises:
-            NotRegisteredError: there is no such strategy.
-            EngineError: runs are ambiguous, or a column's function failed.
-        """
-        members = _members(strategy_name, exchange_name, frame_name, mode)
-        return await _heat_text(strategy_name, members, columns)
-
-    @staticmethod
-    async def dump(
-        strategy_name: str,
-        path: str | os.PathLike[str] | None = None,
-        columns: Columns[HeatRow] | None = None,
-        *,
-        exchange_name: str | None = None,
-        frame_name: str | None = None,
-        mode: str | None = None,
-    ) -> Path:
-        """Write the report.
-
-        Args:
-            strategy_name: the strategy.
-            path: as in `Schedule.dump`; ``{symbol}`` is all symbols, joined by ``-``.
-            columns: these instead of the ones in force; `Column` objects or mappings.
-            exchange_name, frame_name, mode: as of `get_data`.
-
-        Returns:
-            The file that was written.
-
-        Raises:
-            NotRegisteredError: there is no such strategy.
-            EngineError: runs are ambiguous, or the file could not be written.
-        """
-        members = _members(strategy_name, exchange_name, frame_name, mode)
-        text = await _heat_text(strategy_name, members, columns)
-        keys = [run.key for run in members]
-        target = report_path(
-            path, mode=_joined(str(run.mode) for run in members), name=strategy_name,
-            symbol=_joined(key.symbol for key in keys),
-            exchange=_joined(key.exchange_name for key in keys),
-            frame=_joined(key.frame_name for key in keys), folder="heatmap",
-        )  # fmt: skip
-        return dump_report(text, target)
-
-    @staticmethod
-    async def list() -> builtins.list[dict[str, str]]:
-        """``id, symbol, strategy_name, status`` of every run.
-
-        Returns:
-            One mapping per run.
-        """
-        return _summary()
-
-
 class Constant:
     """Milestones, percent of the path, at which strategies usually take part of a position off."""
 
@@ -462,39 +324,3 @@ class Constant:
     TP_LEVEL3: Final = 90
     SL_LEVEL1: Final = 40
     SL_LEVEL2: Final = 80
-
-
-def _members(
-    strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
-) -> builtins.list[ReportedRun]:
-    runs = _matching(strategy_name, exchange_name, frame_name, mode)
-    found = [run for run in runs if run.journal is not None]
-    symbols = {run.key.symbol for run in found}
-    if len(symbols) < len(found) or len({run.mode for run in found}) > 1:
-        raise _several(found)
-    return found
-
-
-async def _heat(members: Sequence[ReportedRun]) -> HeatStatistics:
-    engine = current_engine()
-    found: list[HeatMember] = []
-    for run in members:
-        if run.backtest is not None:
-            statistics, equity = backtest_figures(run.backtest)
-        else:
-            statistics, equity = await engine.live_runs.figures(run.key)
-        trades = _journal(run).all_trades()
-        found.append(HeatMember(run.key.symbol, trades, statistics, equity))
-    return heat_statistics(found)
-
-
-async def _heat_text(
-    strategy_name: str, members: Sequence[ReportedRun], columns: Columns[HeatRow] | None
-) -> str:
-    data = await _heat(members)
-    ready = await resolved(_chosen_columns("heat_columns", columns), data.rows)
-    return heat_report(strategy_name, data, ready)
-
-
-def _joined(texts: Any) -> str:
-    return "-".join(dict.fromkeys(text for text in texts if text))

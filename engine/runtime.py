@@ -239,6 +239,9 @@ class Engine:
     async def recover(self) -> Recovered:
         """Resume what the state holds; call it once, after strategies are registered.
 
+        Returns:
+            The runs that came back, what could not, and everything the state holds.
+
         Raises:
             StateError: the state cannot be read.
         """

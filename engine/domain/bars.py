@@ -118,7 +118,16 @@ class Candles(Sequence[Candle]):
         close: Floats | Sequence[float],
         volume: Floats | Sequence[float],
     ) -> Candles:
-        """Candles over six columns of equal length; arrays are viewed read-only, not copied."""
+        """Candles over six columns of equal length; arrays are viewed read-only, not copied.
+
+        Args:
+            timestamp: open times, ms UTC, ascending.
+            open, high, low, close: prices, one per bar.
+            volume: what was traded, one per bar.
+
+        Returns:
+            The bars.
+        """
         stamps: Ints = np.asarray(timestamp, dtype=np.int64).view()
         stamps.flags.writeable = False
         o, h, lo, c, v = (_read_only(x, len(stamps)) for x in (open, high, low, close, volume))

@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 
 from engine import (
+    Action,
     Live,
     Signal,
+    add_risk,
+    listen_done_live,
     listen_done_live_once,
+    listen_performance,
     listen_signal,
     listen_signal_live,
     listen_signal_live_once,
+    listen_validation,
 )
 from engine.domain.schemas import STRATEGY_CALLBACKS
 from engine.domain.time import to_ms
@@ -40,13 +45,15 @@ def once(signal: Signal) -> Any:
 
 async def test_listeners_hear_from_the_first_tick_on() -> None:
     """Cases 124, 125: at once, not after a minute; idle ticks have symbol, price and mode."""
-    everything, live, first_active, done = [], [], [], []
+    everything, live, first_active, done, ticks = [], [], [], [], []
     async with bed(live=True) as made:
         calls = noted(made, once(long(2)))
         listen_signal(everything.append)
         listen_signal_live(live.append)
         listen_signal_live_once(lambda r: r.action == "active", first_active.append)
         listen_done_live_once(lambda event: event.symbol == SYMBOL, done.append)
+        listen_done_live(done.append)
+        listen_performance(lambda event: ticks.append(event.metric_type))
         cancel = Live.background(SYMBOL, strategy_name="asked", exchange_name="memory")
         await made.until(0, 1)
         assert [(str(r.action), minute_of(r.when)) for r in live] == [("opened", 0)]
@@ -56,6 +63,7 @@ async def test_listeners_hear_from_the_first_tick_on() -> None:
         ended = [("closed", 2), ("idle", 2), ("idle", 3), ("idle", 4), ("idle", 5)]
         assert told == [("opened", 0), ("active", 1), *ended]
         assert first_active == [live[1]]
+        assert live[0].action is Action.OPENED
         assert [call for call in calls if call[0] == "on_idle"] == [
             ("on_idle", SYMBOL, 100.0, False)
         ] * 4
@@ -63,7 +71,8 @@ async def test_listeners_hear_from_the_first_tick_on() -> None:
         assert active[1:] == (SYMBOL, live[1].signal, 100.0, False)
         cancel()
         await made.until(6)
-        assert [event.backtest for event in done] == [False]
+        assert [event.backtest for event in done] == [False, False], "once each"
+        assert ticks == ["live_tick"] * 7
         assert len(made.heard["done_live"]) == 1
 
 
@@ -134,6 +143,24 @@ async def test_a_tick_that_fails_is_one_error_and_the_next_tick_makes_up_for_it(
         assert made.actions() == [("opened", 0), ("closed", 3)]
         assert len([call for call in calls if call[0] == "on_active"]) == 2
         assert made.instance().status == "running"
+
+
+async def test_what_a_validation_raises_is_a_refusal_and_is_heard() -> None:
+    """The exception itself, before the refusal; the run goes on."""
+    raised: list[Exception] = []
+    refusal = ValueError("not today")
+
+    def refuse(check: Any) -> None:
+        raise refusal
+
+    async with bed(live=True) as made:
+        listen_validation(raised.append)
+        add_risk(risk_name="never", validations=[refuse])
+        made.strategy(once(long(3)), risk_name="never")
+        made.instance().start()
+        await made.until(1)
+        assert raised == [refusal] and len(made.heard["risk"]) == 1
+        assert made.actions() == [] and made.instance().status == "running"
 
 
 async def test_stops_of_idle_closed_open_and_waiting_runs() -> None:

@@ -1,0 +1,74 @@
+"""Which runs of the current engine a report is about, and which columns it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from engine.domain.errors import EngineError
+from engine.domain.signals import Mode, RunKey
+from engine.reports.columns import Column, as_columns
+from engine.runs.reported import MODES, ReportedRun, reported_runs
+from engine.runtime import current_engine
+from engine.services.journal import RunJournal
+
+Row = TypeVar("Row")
+Columns = Sequence[Column[Row] | Mapping[str, Any]]
+"""Columns for one report: `Column` objects, or mappings with their four fields."""
+
+
+def summary_of_runs() -> list[dict[str, str]]:
+    """``id, symbol, strategy_name, status`` of every run."""
+    engine = current_engine()
+    return [
+        {
+            "id": run.instance.id,
+            "symbol": run.key.symbol,
+            "strategy_name": run.key.strategy_name,
+            "status": run.instance.status,
+        }
+        for run in reported_runs(engine.instances(), engine.recorder)
+    ]
+
+
+def matching_runs(
+    strategy_name: str, exchange_name: str | None, frame_name: str | None, mode: str | None
+) -> list[ReportedRun]:
+    """All runs of a strategy that match what else is named.
+
+    Raises:
+        NotRegisteredError: there is no such strategy, neither registered nor running.
+    """
+    engine = current_engine()
+    if mode is not None and mode not in MODES:
+        raise EngineError(f"mode is {mode!r}: must be one of {', '.join(MODES)}")
+    runs = reported_runs(engine.instances(), engine.recorder)
+    of_strategy = [run for run in runs if run.key.strategy_name == strategy_name]
+    if not of_strategy:
+        engine.strategy(strategy_name, "report")
+    return [
+        run
+        for run in of_strategy
+        if exchange_name in (None, run.key.exchange_name)
+        and frame_name in (None, run.key.frame_name)
+        and mode in (None, run.mode)
+    ]
+
+
+def several_match(runs: Sequence[ReportedRun]) -> EngineError:
+    """The error that lists runs of which one should have been named."""
+    keys = "; ".join(map(str, runs))
+    return EngineError(f"several runs match, name mode, exchange_name and frame_name: {keys}")
+
+
+def chosen_columns(collection: str, given: Columns[Any] | None) -> Sequence[Column[Any]]:
+    """Columns given for one report, else those in force of a collection."""
+    if given is None:
+        return current_engine().columns[collection]
+    return as_columns(collection, given)
+
+
+def journal_of(run: ReportedRun | None) -> RunJournal:
+    """What a run left; an empty journal stands for one that never started."""
+    found = run.journal if run is not None else None
+    return found or RunJournal(RunKey(Mode.BACKTEST, "", "", ""))
