@@ -20,7 +20,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 run: $(VENV)/.installed
 	$(BIN)/signaldeck demo
 
+# Compiled once, whatever the environment says of bytecode: the tests start some hundred processes.
 test: $(VENV)/.installed-dev
+	$(BIN)/python -m compileall -q -j $(JOBS) console engine screens strategies tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST)
 
 lint: $(VENV)/.installed-dev

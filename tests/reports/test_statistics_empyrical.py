@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from math import isfinite
 from typing import Any
 
-import empyrical
 import numpy as np
 import pytest
-from empyrical.stats import drawdown_series
 
 from engine.domain.time import DAY, MINUTE
 from engine.reports.statistics import drawdown_curve, summarise
 from tests.reports.report_samples import SETTINGS, START, trade
+
+pytestmark = pytest.mark.xdist_group("empyrical")
+
+
+@pytest.fixture(scope="module")
+def empyrical() -> Any:
+    """Imported late, and by one process only: it takes seconds."""
+    return importlib.import_module("empyrical.stats")
 
 
 def random_run(seed: int):
@@ -62,7 +69,7 @@ def agree(ours: float | None, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_agrees_with_empyrical(seed):
+def test_agrees_with_empyrical(empyrical, seed):
     trades, start, end, mark = random_run(seed)
     s, equity = summarise(trades, frame_start=start, frame_end=end, mark=mark, settings=SETTINGS)
     returns = daily_returns(equity)
@@ -79,7 +86,7 @@ def test_agrees_with_empyrical(seed):
         final = empyrical.cum_returns_final(returns)
         assert s.total_return / 100 == pytest.approx(final, rel=1e-9, abs=1e-9)
         depths = [point.drawdown / 100 for point in drawdown_curve(equity)[1:]]
-        assert depths == pytest.approx(list(-drawdown_series(returns)), abs=1e-9)
+        assert depths == pytest.approx(list(-empyrical.drawdown_series(returns)), abs=1e-9)
 
 
 def test_the_runs_cover_the_interesting_cases():
