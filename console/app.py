@@ -35,6 +35,7 @@ from screens.base import BaseScreen, Follower
 from screens.context import ScreenContext
 from screens.deck import DeckScreen
 from screens.help import HelpDialog
+from screens.layout import SCREEN, ignored, recalled_text
 from screens.log import LogScreen
 from screens.new_run import NewRunForm, StartedRun
 from screens.performance import PerformanceScreen
@@ -79,6 +80,7 @@ class SignaldeckApp(App[None]):
 
     Attributes:
         trouble: what ended the interface other than the operator; it is in the log.
+        told: the trouble of an interface before, which this one begins with.
     """
 
     TITLE = "signaldeck"
@@ -108,6 +110,7 @@ class SignaldeckApp(App[None]):
         # What it would print is a screenful; the log has it under a reference.
         self.error_console = Console(stderr=True, quiet=True)
         self.trouble: Trouble | None = None
+        self.told: Trouble | None = None
         self.went_on = True
         self.host = host
         self.context = ScreenContext(host, frozen_clock or monotonic)
@@ -133,7 +136,9 @@ class SignaldeckApp(App[None]):
     def on_mount(self) -> None:
         """Listen to the host; keep clocks, ages and gathered notices going."""
         self.host.set_listener(self._from_engine)
-        if self.host.restored:
+        if self.told is None:
+            self._go_back_to(recalled_text(self.host.memory, SCREEN))
+        if self.host.restored and self.told is None:
             self.notify(clean(self.host.restored), title="restored", markup=False)
         self.set_interval(0.5, self._tell_gathered)
         self.set_interval(1.0, self._every_second)
@@ -209,8 +214,16 @@ class SignaldeckApp(App[None]):
     # Keys that work everywhere
 
     def action_go(self, mode: str) -> None:
-        """Switch to a mode."""
+        """Switch to a mode, which is that of the next start."""
         self.switch_mode(mode)
+        self.host.memory.remember(SCREEN, mode)
+
+    def _go_back_to(self, mode: str) -> None:
+        """Begin where the operator was."""
+        if mode in SCREENS:
+            self.switch_mode(mode)
+        elif mode:
+            ignored(SCREEN, mode)
 
     def action_help(self) -> None:
         """Show the keys of the screen."""

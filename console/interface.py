@@ -34,6 +34,7 @@ class RecoveredApp(SignaldeckApp):
     ) -> None:
         super().__init__(host, console=console, keymap=keymap)
         self.add_mode("trouble", lambda: self._tell(told))
+        self.told = told
         self.went_on = False
 
     def _tell(self, told: Trouble) -> Screen[None]:

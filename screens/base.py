@@ -22,6 +22,7 @@ from console.views import DeckSnapshot
 from engine.domain.errors import EngineError
 from screens.clipboard import copy_native
 from screens.context import ScreenContext
+from screens.layout import ignored, recalled_list
 from screens.spelling import spell
 from screens.text import clean
 from screens.widgets.header_line import HeaderLine
@@ -29,6 +30,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
 from screens.widgets.pane import PaneStack
 from screens.widgets.panel import Panel
+from screens.widgets.sortable_table import SortableTable
 
 MODES = (
     ("mode.deck", "Deck"),
@@ -90,6 +92,10 @@ class BaseScreen(Screen[None]):
         yield HeaderLine(self.context, MODES, self.mode_name)
         yield from self.compose_body()
         yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Tables are sorted as the operator left them."""
+        self._sort_again()
 
     def compose_body(self) -> ComposeResult:
         """The screen's own part."""
@@ -196,6 +202,19 @@ class BaseScreen(Screen[None]):
         name = active.binding.description
         self.notify(clean(why), title=f"{name} cannot act", severity="warning", markup=False)
 
+    def on_sortable_table_sorted(self, message: SortableTable.Sorted) -> None:
+        """The order is that of the next start, too."""
+        name, order = _sorting(message.table), message.table.order
+        self.context.host.memory.remember(name, list(order) if order[0] else None)
+
+    def _sort_again(self) -> None:
+        memory = self.context.host.memory
+        for table in self.query(SortableTable):
+            name = _sorting(table)
+            order = recalled_list(memory, name, str, bool) if table.id else []
+            if order and not table.sort_by(order[0], descending=order[1]):
+                ignored(name, order)
+
     def on_line_table_moved(self, message: LineTable.Moved) -> None:
         """What can act depends on the line under the cursor."""
         self.refresh_bindings()
@@ -243,6 +262,10 @@ class BaseScreen(Screen[None]):
             text = f"{type(error).__name__}: {error}"
         self.notify(clean(text), title=f"{what} refused", severity="error", markup=False)
         return None
+
+
+def _sorting(table: SortableTable[object]) -> str:
+    return f"sort.{table.id}"
 
 
 def _shown(panel: Panel) -> bool:

@@ -11,6 +11,7 @@ from console.keymap import bind
 from console.views import DeckSnapshot, LogLine
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, Fact
+from screens.layout import LEVEL, ignored, recalled_text
 from screens.searching import SearchScreen
 from screens.text import clean, minute, time_of_day
 from screens.widgets.line_table import LineTable
@@ -29,6 +30,12 @@ class LogScreen(SearchScreen):
         self.lines = LogTable(id="log")
         super().__init__(context, self.lines, "Log", _EXAMPLE)
 
+    def on_mount(self) -> None:
+        """Show the level of last time."""
+        level = recalled_text(self.context.host.memory, LEVEL)
+        if level and not self.lines.set_level(level):
+            ignored(LEVEL, level)
+
     def happened(self, snapshot: DeckSnapshot) -> int:
         """Lines there were."""
         return snapshot.log_total
@@ -42,6 +49,7 @@ class LogScreen(SearchScreen):
     def action_next_level(self) -> None:
         """Show the next level and above; after the highest everything again."""
         self.lines.next_level()
+        self.context.host.memory.remember(LEVEL, self.lines.level)
         self.after_follow()
 
     @on(LineTable.Opened)

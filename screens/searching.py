@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,11 +12,15 @@ from console.keymap import bind
 from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.filters import parse
+from screens.layout import recalled_text
 from screens.spelling import spell
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.filtered_table import FilteredTable
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.tones import Cell
+
+LONGEST_KEPT: Final = 2_000
+"""Characters of an expression that are remembered."""
 
 
 class SearchScreen(BaseScreen):
@@ -48,8 +52,9 @@ class SearchScreen(BaseScreen):
         yield PaneStack([self.pane])
 
     def on_mount(self) -> None:
-        """Start in the table."""
+        """Start in the table, with the expression of last time."""
         self.table.focus()
+        self.bar.text = recalled_text(self.context.host.memory, f"filter.{self.table.id}")
         self.watch(self.table, "waiting", self._show_waiting)
 
     def after_follow(self) -> None:
@@ -74,6 +79,8 @@ class SearchScreen(BaseScreen):
     @on(FilterBar.Changed)
     def _expression_changed(self, message: FilterBar.Changed) -> None:
         self.table.set_filter(parse(message.text, self.table.fields))
+        kept = message.text[:LONGEST_KEPT] or None
+        self.context.host.memory.remember(f"filter.{self.table.id}", kept)
         self._tell_found()
 
     @on(FilterBar.Left)

@@ -6,6 +6,7 @@ from typing import Final
 
 from console.views import DeckSnapshot, InstanceView
 from screens.context import ScreenContext
+from screens.layout import CHOSEN, ignored, recalled_list
 from screens.text import clean, percent, price, rest, short_span
 from screens.widgets.line_table import Column
 from screens.widgets.panel import Panel
@@ -26,6 +27,10 @@ def status_cell(view: InstanceView) -> Cells:
         return status
     flags = Cell(" ".join(clean(flag) for flag in view.flags), "alarm")
     return flags if view.status == "running" else (flags, Cell(" "), status)
+
+
+def _name(view: InstanceView) -> list[str]:
+    return [view.symbol, view.strategy_name, view.exchange_name]
 
 
 def _side(view: InstanceView) -> Cells:
@@ -101,10 +106,21 @@ class InstancesTable(Panel, SortableTable[InstanceView]):
             empty="no live runs - press {run.new} to start one",
             id=id,
         )
+        self._wanted = recalled_list(context.host.memory, CHOSEN, str, str, str)
 
     def show(self, snapshot: DeckSnapshot) -> None:
         """The instances moved."""
         self.set_rows(snapshot.instances)
+        if self._wanted and self.rows:
+            found = [view for view in self.rows if _name(view) == self._wanted]
+            if not (found and self.select(found[0].instance_id)):
+                ignored(CHOSEN, self._wanted)
+            self._wanted = []
+
+    def on_line_table_moved(self) -> None:
+        """The run under the cursor is that of the next start; its id is this process's only."""
+        if self.current is not None and not self._wanted:
+            self.context.host.memory.remember(CHOSEN, _name(self.current))
 
     def tick(self) -> None:
         """Ages and times left move every second."""

@@ -62,9 +62,16 @@ class LogTable(Panel, FilteredTable[LogLine]):
 
     def next_level(self) -> None:
         """Show the next level and above; after the highest everything again."""
-        self._least = (self._least + 1) % len(LEVELS)
+        self.set_level(LEVELS[(self._least + 1) % len(LEVELS)])
+
+    def set_level(self, level: str) -> bool:
+        """Show a level and above; False when there is no such level."""
+        if level not in LEVELS:
+            return False
+        self._least = LEVELS.index(level)
         self.set_source(self._at_level())
         self.release()
+        return True
 
     def show(self, snapshot: DeckSnapshot) -> None:
         """The log moved."""

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from textual.binding import BindingType
+from textual.message import Message
 
 from console.keymap import bind
 from screens.widgets.line_table import Column, LineTable
@@ -30,11 +31,33 @@ class SortableTable(LineTable[Row]):
         bind("sort.turn", "turn_sort"),
     ]
 
+    class Sorted(Message):
+        """The operator chose another order."""
+
+        def __init__(self, table: SortableTable[Any]) -> None:
+            super().__init__()
+            self.table = table
+
     def __init__(self, columns: Sequence[Column[Row]], key: Any, **options: Any) -> None:
         super().__init__(columns, key, **options)
         self._given: tuple[Row, ...] = ()
         self._sorted_by: Column[Row] | None = None
         self._descending = False
+
+    @property
+    def order(self) -> tuple[str, bool]:
+        """Title of the column that the rows are sorted by, "" for none; and whether downwards."""
+        column = self._sorted_by
+        return ("" if column is None else column.title), self._descending
+
+    def sort_by(self, title: str, *, descending: bool) -> bool:
+        """Sort by the column of that title; False when there is none to sort by."""
+        for column in self._columns:
+            if column.title == title and column.order:
+                self._sorted_by, self._descending = column, descending
+                self._again()
+                return True
+        return False
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Replace the rows, which are put into the chosen order."""
@@ -58,11 +81,13 @@ class SortableTable(LineTable[Row]):
         self._sorted_by = choices[(place + 1) % len(choices)]
         self._descending = self._sorted_by is not None and self._sorted_by.right
         self._again()
+        self.post_message(self.Sorted(self))
 
     def action_turn_sort(self) -> None:
         """Turn the order round."""
         self._descending = not self._descending
         self._again()
+        self.post_message(self.Sorted(self))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Sorting is greyed where there is nothing to sort by."""

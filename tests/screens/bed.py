@@ -10,6 +10,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.app import SignaldeckApp
+from console.memory import Memory
+from console.preferences import ConsoleSection
 from console.views import DeckSnapshot
 from screens.sample import SampleHost, frozen_clock
 from screens.widgets.key_bar import KeyBar
@@ -27,10 +29,13 @@ async def console(
     size: tuple[int, int] = LARGE,
     clock: Callable[[], float] = frozen_clock,
     keymap: dict[str, str] | None = None,
+    section: ConsoleSection | None = None,
+    memory: Memory | None = None,
 ) -> AsyncIterator[Console]:
     """The app on a sample host, mounted and at rest."""
     host = SampleHost(start)
-    app = SignaldeckApp(host, frozen_clock=clock, keymap=keymap)
+    host.memory = memory or host.memory
+    app = SignaldeckApp(host, frozen_clock=clock, keymap=keymap, console=section)
     async with app.run_test(size=size, notifications=True) as pilot:
         await pilot.pause()
         yield app, host, pilot
