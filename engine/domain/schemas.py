@@ -239,7 +239,9 @@ class SizingSchema(Schema):
         if self.method in _OF_METHOD["risk_percentage"] and self.risk_percentage is None:
             raise ValueError(f"risk_percentage is missing: {self.method} needs a number")
         for field, methods in _OF_METHOD.items():
-            if field in self.model_fields_set and self.method not in methods:
+            # What a schema says of itself names every field: as shipped, they ask for nothing.
+            asked = getattr(self, field) != type(self).model_fields[field].default
+            if asked and self.method not in methods:
                 raise ValueError(f"{field} belongs to {' and '.join(methods)}, not {self.method}")
         low, high = self.min_position_size, self.max_position_size
         if low is not None and high is not None and low > high:

@@ -150,7 +150,7 @@ async def test_a_risk_percentage_is_needed_and_kelly_does_without(method: str) -
         ({"risk_percentage": -1.0}, "greater than or equal to 0"),
         ({"risk_percentage": nan}, "finite"),
         ({"kelly_multiplier": 0.5}, "belongs to kelly-criterion"),
-        ({"atr_multiplier": 2.0}, "belongs to atr-based"),
+        ({"atr_multiplier": 3.0}, "belongs to atr-based"),
         ({"min_position_size": 2.0, "max_position_size": 1.0}, "above max_position_size"),
         ({"callbacks": {"on_calc": print}}, "on_calc unknown: use on_calculate"),
         ({"note2": "x"}, "note2 is not a field"),
