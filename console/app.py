@@ -30,6 +30,7 @@ from console.preferences import ConsoleSection
 from console.terminal import guard_suspension
 from console.themes import PREFIX, themes_of
 from console.trouble import Trouble, noted, noted_text
+from screens.about import about_dialog
 from screens.backtests import BacktestsScreen
 from screens.base import BaseScreen, Follower
 from screens.context import ScreenContext
@@ -91,6 +92,7 @@ class SignaldeckApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.new", "new_run"),
         bind("help", "help"),
+        bind("about", "about"),
         bind("palette", "command_palette"),
         bind("suspend", "suspend_process", show=False),
         bind("quit", "quit"),
@@ -225,6 +227,10 @@ class SignaldeckApp(App[None]):
         elif mode:
             ignored(SCREEN, mode)
 
+    def action_about(self) -> None:
+        """Show versions, files and the state of the exchanges."""
+        self.push_screen(about_dialog(self.context, self.theme.removeprefix(PREFIX), self.size))
+
     def action_help(self) -> None:
         """Show the keys of the screen."""
         self.push_screen(HelpDialog(self.screen.active_bindings))
@@ -267,9 +273,7 @@ class SignaldeckApp(App[None]):
 
     @work
     async def _leave(self) -> None:
-        answer = await self.push_screen_wait(
-            quit_dialog(self.context.snapshot, self.host.read_only)
-        )
+        answer = await self.push_screen_wait(quit_dialog(self.context.snapshot, self.host))
         if answer == "stay":
             return
         if answer == "drain":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from console import kept_walkers
+from console.about import about
 from console.deck import DeckState
 from console.kept_backtests import KIND, recalled
 from console.memory import Memory
@@ -69,6 +70,7 @@ class FollowingHost:
     def __init__(self, state: str | Path, badge: str) -> None:
         self.path: Final = Path(state)
         self.memory = Memory()
+        self.about = about(str(state))
         self._notify: Callable[[HostEvent], None] | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="signaldeck-follower", daemon=True)

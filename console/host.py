@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from console.about import about
 from console.catalog import catalog_of, complete_catalog, symbols_of
 from console.deck import DeckState
 from console.discovery import Workshop, equip
@@ -116,6 +117,7 @@ class EngineHost:
     def __init__(self, plan: HostPlan) -> None:
         self._plan = plan
         self.memory = Memory()
+        self.about = about(plan.state, plan.project)
         self._notify: Callable[[HostEvent], None] | None = None
         self._thread = threading.Thread(target=self._run, name="signaldeck-engine", daemon=True)
         self._ready: Future[None] = Future()

@@ -67,6 +67,7 @@ _TABLE: Final = (
     KeySpec("pane.previous", "shift+tab", "Pane back", "Go to the previous pane", show=False),
     KeySpec("back", "escape", "Back", "Go back"),
     KeySpec("help", "question_mark", "Help", "List every key and what it does"),
+    KeySpec("about", "I", "Information", "Show versions, files and exchanges", show=False),
     KeySpec("palette", "ctrl+p", "Commands", "Find a command by name", priority=True),
     KeySpec(
         "suspend", "ctrl+z", "Suspend",

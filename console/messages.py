@@ -14,6 +14,7 @@ from typing import Protocol
 
 from textual.message import Message
 
+from console.about import About
 from console.memory import Memory
 from console.notices import HostEvent
 from console.views import (
@@ -48,6 +49,11 @@ class HostPort(Protocol):
     @property
     def memory(self) -> Memory:
         """What the console remembers from one start to the next."""
+        ...
+
+    @property
+    def about(self) -> About:
+        """Its files and versions."""
         ...
 
     def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:

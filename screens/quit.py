@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from console.keymap import bind
+from console.messages import HostPort
 from console.views import DeckSnapshot
 from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
@@ -22,29 +23,36 @@ from screens.text import many
 QUITTING: Final = "-quitting"
 """Class of the dialogs that belong to leaving, so that there is only one at a time."""
 
+_KEEPING: Final = (
+    "Keep: quit now. The runs go on at the next start, which first settles",
+    "every bar that was missed; until then nobody watches them.",
+)
+_LOSING: Final = (
+    "Give up: quit now. NOTHING IS KEPT: there is no state file (--state :memory:),",
+    "so the runs and what they hold are forgotten.",
+)
 _ENDED = ("done", "stopped", "failed")
 
 
-def quit_dialog(snapshot: DeckSnapshot, read_only: bool = False) -> ConfirmDialog:
+def quit_dialog(snapshot: DeckSnapshot, host: HostPort) -> ConfirmDialog:
     """The question that fits what is going on; its answers are stay, quit and drain.
 
-    Quitting loses nothing: what is held is in the state file and goes on at the next start.
+    With a state file quitting loses nothing: what is held goes on at the next start.
     """
     header = snapshot.header
     tests = sum(view.status not in _ENDED for view in snapshot.backtests)
     lines: list[str] = []
     answers = [Answer("stay", "Stay")]
-    if read_only:
+    if host.read_only:
         lines.append("Only this view closes: what it follows goes on.")
         answers.append(Answer("quit", "Quit"))
     elif header.running:
         waiting = f" and {many(header.scheduled, 'scheduled signal')}" if header.scheduled else ""
         held = f"{many(header.open, 'open position')}{waiting}"
         lines.append(f"{many(header.running, 'live run')} with {held}.")
-        lines.append("Keep: quit now. The runs go on at the next start, which first settles")
-        lines.append("every bar that was missed; until then nobody watches them.")
+        lines += _KEEPING if host.about.keeps else _LOSING
         lines.append("Drain: no new signals, open positions are watched to their end, then quit.")
-        answers.append(Answer("quit", "Keep and resume"))
+        answers.append(Answer("quit", "Keep and resume" if host.about.keeps else "Give up"))
         answers.append(Answer("drain", "Drain, then quit"))
     else:
         lines.append("No live run is going on.")
@@ -67,6 +75,8 @@ class DrainDialog(ModalScreen[None]):
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(classes=f"question-dialog {QUITTING}")
+        kept = "keeps what is still open for the next start"
+        self._cut_short = kept if context.host.about.keeps else "forgets what is still open"
         self.context = context
 
     def compose(self) -> ComposeResult:
@@ -93,7 +103,7 @@ class DrainDialog(ModalScreen[None]):
         return Content(
             f"{many(header.running, 'run')} still going, {many(header.open, 'open position')}.\n"
             "No new signals are taken. The console closes when the last one has ended.\n"
-            "Quitting now keeps what is still open for the next start."
+            f"Quitting now {self._cut_short}."
         )
 
     @on(Button.Pressed, "#now")

@@ -21,6 +21,9 @@ from screens.typed import TypedDialog
 CLOSE_ALL: Final = "CLOSE ALL"
 """What has to be typed before every position is closed."""
 
+NO_ORDER: Final = "Signals only: no order is sent to the exchange."
+"""What every question about closing says."""
+
 READ_ONLY: Final = "this console is read-only: act where the runs are running"
 """Why no key acts on a console that only follows."""
 
@@ -141,7 +144,10 @@ async def close_all(screen: BaseScreen) -> None:
     late = f"\nThe data of {stale} of them is STALE: older prices." if stale else ""
     dialog = TypedDialog(
         f"Close {many(len(views), 'open position')} at market now?",
-        lambda: f"{names}\nEach books its newest price; the runs go on and may open again.{late}",
+        lambda: (
+            f"{names}\nEach books its newest price; the runs go on and may open again.{late}"
+            f"\n{NO_ORDER}"
+        ),
         CLOSE_ALL,
         "Close all now",
     )
@@ -172,6 +178,7 @@ def _what_closing_does(screen: BaseScreen, view: InstanceView, quote: Quote) -> 
             f"It books about {price(quote.price)}, the {kind} at {time_of_day(quote.at)} UTC"
             f" ({age} ago); opened at {price(view.entry)}.",
             "It closes at the next instant, right away; the run goes on and may open again.",
+            NO_ORDER,
         )
     )
 

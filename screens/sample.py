@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
+from console.about import About
 from console.memory import Memory
 from console.notices import Changed, HostEvent, Notice
 from console.views import (
@@ -255,6 +256,7 @@ class SampleHost:
         self._snapshot = start or snapshot()
         self._notify: Callable[[HostEvent], None] | None = None
         self.memory = Memory()
+        self.about = About("/home/deck/state.db", (("log", "/home/deck/signaldeck.log"),))
         self.commands: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.refusal = ""

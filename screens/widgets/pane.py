@@ -25,6 +25,10 @@ NARROW: Final = 110
 """Terminal columns below which panes never stand side by side."""
 
 
+LEAST: Final = 7
+"""Lines of a pane below which panes that stand above each other become an accordion."""
+
+
 class PaneTitle(ToneWidget):
     """The line above a pane: its name, how much is in it, and a remark at the right."""
 
@@ -172,7 +176,8 @@ class PaneStack(Container):
     def resized(self, width: int, height: int) -> None:
         """Arrange the panes for a terminal of that size."""
         self._open = self.current
-        self.set_class(self._accordion and height < SHORT, "-short")
+        crowded = width < NARROW and height < LEAST * len(self._panes) + 4
+        self.set_class(self._accordion and (height < SHORT or crowded), "-short")
         self.set_class(width < NARROW, "-narrow")
         self._arrange()
 

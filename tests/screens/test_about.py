@@ -1,0 +1,53 @@
+"""The information screen, and questions that tell what is so."""
+
+from __future__ import annotations
+
+from console.about import MEMORY, About, about
+from screens.detail import DetailDialog
+from screens.instance import InstanceScreen
+from screens.widgets.candle_chart import CandleChart
+from tests.screens.bed import LARGE, console, lines
+
+
+def shown(app: object, query: str) -> str:
+    return str(app.screen.query_one(query).render())  # type: ignore[attr-defined]
+
+
+async def test_the_information_screen_and_the_question_without_a_state_file() -> None:
+    async with console(size=LARGE) as (app, host, pilot):
+        await pilot.press("I")
+        assert isinstance(app.screen, DetailDialog)
+        text = shown(app, "#facts Static")
+        assert "/home/deck/state.db" in text and "theme dark" in text and "160x48" in text
+        assert "newest bar" in text
+        await pilot.press("escape", "q")
+        assert "at the next start" in shown(app, "#detail")
+        await pilot.press("escape")
+        host.about = About(MEMORY)
+        await pilot.press("q")
+        assert "NOTHING IS KEPT" in shown(app, "#detail")
+        assert shown(app, "#answer-quit") == "Give up"
+        await pilot.press("escape", "X")
+        assert "no order is sent" in shown(app, "#detail")
+        await pilot.press("escape", "ctrl+k")
+        assert "no order is sent" in shown(app, "#detail")
+        await pilot.press("escape")
+        app.notify("said")
+        await pilot.pause()
+        toast = app.screen.query_one("Toast").region
+        assert toast.y > app.size.height // 2 and toast.bottom < app.size.height, "below"
+
+
+async def test_a_terminal_of_middling_size_has_room_for_a_chart() -> None:
+    async with console(size=(100, 30)) as (app, _, pilot):
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, InstanceScreen)
+        chart = lines(app.screen.query_one(CandleChart))
+        assert len(chart) > 12 and "too little room" not in "\n".join(chart)
+
+
+def test_what_a_process_uses() -> None:
+    found = about(MEMORY)
+    assert not found.keeps and about("state.db").keeps
+    assert dict(found.versions)["textual"][0].isdigit() and "log" in dict(found.files)
