@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TextIO, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from console.discovery import Workshop, equip
 from console.event_lines import event_json, event_line, note_of
@@ -23,6 +22,7 @@ from console.logs import open_log
 from console.outcomes import FAILED, UsageProblem, say
 from console.run_requests import RequestError, check_request
 from console.settings import Project
+from console.streams import LineWriter
 from console.views import RunRequest
 from engine import Engine
 from engine.domain.errors import EngineError, RunError
@@ -42,7 +42,7 @@ ORIGIN: Final = "cli"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EVENTS: Final = ("signal_live", "partial_profit", "partial_loss", "risk", "error", "exit")
 FLUSH_SECONDS: Final = 2.0
-"""How long listeners may take over the last events."""
+"""How long listeners, and readers of the lines, may take over the last events."""
 
 _LINE: Final = 400
 """Columns of a told line; a terminal wraps it."""
@@ -134,6 +134,12 @@ class Headless:
         self._asked_again = asyncio.Event()
         self._runs: tuple[Instance, ...] = ()
         self._over = False
+        self._told = LineWriter(sys.stderr.fileno())
+        self._narrate = self._told.put
+        gone = "signaldeck: nobody reads stdout any more; the runs go on"
+        self._events = (
+            LineWriter(sys.stdout.fileno(), lambda: self._narrate(gone)) if options.json else None
+        )
 
     async def run(self, requests: Sequence[RunRequest]) -> int:
         """Recover, start, follow, and end as the options say; the exit status."""
@@ -148,7 +154,7 @@ class Headless:
                 return await self._end()
             failed = [instance for instance in self._runs if instance.status == "failed"]
             for instance in failed:
-                _narrate(f"signaldeck: {instance.key} failed: {instance.error}")
+                self._narrate(f"signaldeck: {instance.key} failed: {instance.error}")
             return FAILED if failed else 0
         finally:
             # A listener in a strategy file that never returns must not keep the process.
@@ -157,6 +163,9 @@ class Headless:
             self._over = True
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
+            if self._events is not None:
+                self._events.close(FLUSH_SECONDS)
+            self._told.close(FLUSH_SECONDS)
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -173,9 +182,11 @@ class Headless:
             held = recovered.state.runs[instance.key].held
             flags = f" ({', '.join(instance.flags)})" if instance.flags else ""
             if held is not None or instance.is_running:
-                _narrate(f"restored: {instance.key}{flags}: {_held_text(held)}")
+                self._narrate(f"restored: {instance.key}{flags}: {_held_text(held)}")
         if recovered.replayed:
-            _narrate(f"restored: {recovered.replayed} event(s) of an earlier process are told now")
+            self._narrate(
+                f"restored: {recovered.replayed} event(s) of an earlier process are told now"
+            )
 
     async def _started(self, request: RunRequest) -> Instance:
         instance = self._engine.live(
@@ -184,10 +195,10 @@ class Headless:
             exchange_name=request.exchange_name,
         )
         if instance.status == "running":
-            _narrate(f"{instance.key}: goes on")
+            self._narrate(f"{instance.key}: goes on")
         else:
             said = await self._engine.live_runs.operate(instance, "start", ORIGIN)
-            _narrate(f"{instance.key}: {said}")
+            self._narrate(f"{instance.key}: {said}")
         return instance
 
     async def _until_asked(self) -> bool:
@@ -213,7 +224,9 @@ class Headless:
             execution = instance.execution
             if instance.is_running and isinstance(execution, LiveExecution) and execution.session:
                 held = execution.session.held
-                _narrate(f"detached: {instance.key}: {_held_text(held)}; it is in {self._state}")
+                self._narrate(
+                    f"detached: {instance.key}: {_held_text(held)}; it is in {self._state}"
+                )
         return status
 
     async def _stopped(self) -> int:
@@ -227,7 +240,7 @@ class Headless:
             return orders.result()
         orders.cancel()
         await asyncio.wait((orders,))
-        _narrate("signaldeck: ended by a second signal; what is held was not waited for")
+        self._narrate("signaldeck: ended by a second signal; what is held was not waited for")
         return FAILED
 
     async def _order_all(self, instances: Sequence[Instance]) -> int:
@@ -247,9 +260,9 @@ class Headless:
             except EngineError as error:
                 status = FAILED
                 said = f"cannot {command}: {error}"
-            _narrate(f"{instance.key}: {said}")
+            self._narrate(f"{instance.key}: {said}")
         if instance.is_running:
-            _narrate(f"{instance.key}: waiting for its end; a second signal detaches")
+            self._narrate(f"{instance.key}: waiting for its end; a second signal detaches")
         await instance.wait()
         return FAILED if instance.status == "failed" else status
 
@@ -259,35 +272,19 @@ class Headless:
         if isinstance(event, Exception):
             error = event if isinstance(event, RunError) else RunError(event, stage="engine")
             event = note_of(error, self._engine.clock.now())
-        _narrate(event_line(event, _LINE))
-        if self._options.json and not _put(sys.stdout, json.dumps(event_json(event))):
-            _narrate("signaldeck: nobody reads stdout any more; the runs go on")
+        self._narrate(event_line(event, _LINE))
+        if self._events is not None:
+            self._events.put(json.dumps(event_json(event)))
 
     def _tell_status(self, event: InstanceChanged) -> None:
         if not self._over:  # Closing the engine ends sessions, but not what they were about.
             error = f": {event.error}" if event.error else ""
-            _narrate(f"{event.key}: {event.status}{error}")
+            self._narrate(f"{event.key}: {event.status}{error}")
 
     def _tell_data(self, event: DataStatus) -> None:
         newest = minute_text(event.newest_close) if event.newest_close else "none yet"
         what = "data is late" if event.stale else "data is back"
-        _narrate(f"{event.exchange_name} {event.symbol}: {what}, newest bar {newest}")
-
-
-def _narrate(text: str) -> None:
-    _put(sys.stderr, text)
-
-
-def _put(stream: TextIO, line: str) -> bool:
-    """Write a line at once; False when its reader has just left, which ends no live run."""
-    try:
-        # One write: whoever reads line by line never sees half of one.
-        stream.write(f"{line}\n")
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return False
-    return True
+        self._narrate(f"{event.exchange_name} {event.symbol}: {what}, newest bar {newest}")
 
 
 def _held_text(held: Any) -> str:

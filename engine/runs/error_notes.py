@@ -15,9 +15,27 @@ from engine.domain.changes import Change, ErrorNote, Journaled
 from engine.domain.errors import StateError
 from engine.domain.ports import Store
 from engine.domain.signals import RunKey
+from engine.domain.time import MINUTE
 
 _KEPT: Final = 100
+_REMINDED_EVERY: Final = 30 * MINUTE
 _log = logging.getLogger("signaldeck.live")
+
+
+class StoreTrouble:
+    """Which failures of the store are news: every run meets the same one at every tick."""
+
+    def __init__(self) -> None:
+        self._told = ""
+        self._told_at = 0
+
+    def is_news(self, error: Exception, when: int) -> bool:
+        """Whether to publish it: another one than before, or half an hour later (``when``, ms)."""
+        text = str(error)
+        if text == self._told and abs(when - self._told_at) < _REMINDED_EVERY:
+            return False
+        self._told, self._told_at = text, when
+        return True
 
 
 class ErrorNotes:

@@ -24,7 +24,7 @@ from engine.domain.changes import (
     Settled,
     Telemetry,
 )
-from engine.domain.errors import ExchangeError, RunError, RunStateError
+from engine.domain.errors import ExchangeError, RunError, RunStateError, StateError
 from engine.domain.events import DataStatus
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import StrategySchema
@@ -37,6 +37,7 @@ from engine.domain.signals import (
     ScheduledSignal,
 )
 from engine.domain.time import MINUTE
+from engine.runs.error_notes import StoreTrouble
 from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
 from engine.services.journal import RunJournal
@@ -69,6 +70,7 @@ class LiveExecution:
         bus: where events go.
         clock: what ``now`` is.
         store: makes transitions durable.
+        trouble: which failures of the store are news, for all runs that share it.
         record: how the run is kept in the store; its status is kept up to date.
         instants: which whole minutes are decision instants.
         resumed: what an earlier process left behind; None starts flat and now.
@@ -94,6 +96,7 @@ class LiveExecution:
         bus: Bus,
         clock: Clock,
         store: Store,
+        trouble: StoreTrouble,
         record: InstanceRecord,
         instants: Callable[[int], bool] = every_minute,
         resumed: RunState | None = None,
@@ -127,6 +130,7 @@ class LiveExecution:
         self._bus = bus
         self._clock = clock
         self._store = store
+        self._trouble = trouble
         self._instants = instants
         self._gap = interval_ms(strategy.interval)
         self._at_vwap = settings.fill_price == "vwap"
@@ -302,7 +306,8 @@ class LiveExecution:
         try:
             await self.tick(session, when, extra=extra)
         except Exception as error:
-            session.report(error, "tick", when)
+            is_news = not isinstance(error, StateError) or self._trouble.is_news(error, when)
+            session.report(error, "tick", when, is_news)
             for _, future in self._take_commands():
                 future.set_exception(error)
         await self._record(session, when)

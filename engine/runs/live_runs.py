@@ -29,6 +29,7 @@ from engine.domain.schemas import ExchangeSchema, RiskSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, OpenPosition, RunKey
 from engine.domain.time import MINUTE
+from engine.runs.error_notes import StoreTrouble
 from engine.runs.exchange_watch import ExchangeWatch
 from engine.runs.instance import STOPPING, Instance
 from engine.runs.live import LiveExecution, every_minute
@@ -118,6 +119,7 @@ class LiveRuns:
         self._markets: dict[tuple[object, ...], Market] = {}
         self._watches: dict[str, ExchangeWatch] = {}
         self._live_risk: RiskGate | None = None
+        self._trouble = StoreTrouble()
         self._sessions: dict[RunKey, int] = {}
         self._left: dict[RunKey, _Left] = {}
         self.instants: Callable[[int], bool] = every_minute
@@ -407,6 +409,7 @@ class LiveRuns:
             bus=self._home.bus,
             clock=self._home.clock,
             store=self._store,
+            trouble=self._trouble,
             record=record,
             instants=self.instants,
             resumed=resumed,

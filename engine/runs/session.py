@@ -226,13 +226,13 @@ class Session:
         if isinstance(self.held, ScheduledSignal):
             await self._cancel(self.held, bar, reason)
 
-    def report(self, error: Exception, stage: str, when: int | None) -> None:
-        """Publish one failure as an ``error`` event; the run goes on."""
+    def report(self, error: Exception, stage: str, when: int | None, publish: bool = True) -> None:
+        """Note one failure and publish it as an ``error`` event; the run goes on."""
         self.tell(RunError(
             error, stage=stage, mode=self.key.mode, symbol=self.key.symbol, when=when,
             strategy_name=self.key.strategy_name, exchange_name=self.key.exchange_name,
             frame_name=self.key.frame_name,
-        ))  # fmt: skip
+        ), publish=publish)  # fmt: skip
 
     def tell(self, event: RunError, *, publish: bool = True) -> None:
         """Note a failure, and publish it unless another run that met it already has."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.core.risk import RiskBook, RiskCheck
-from engine.domain.errors import RunError
+from engine.domain.errors import NotRegisteredError, RunError
 from engine.domain.events import RiskRejection
 from engine.domain.schemas import RiskSchema
 from engine.domain.signals import OpenPosition, RunKey, SignalRow
@@ -22,9 +22,9 @@ _log = logging.getLogger("signaldeck.risk")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One profile's no."""
+    """One profile's no; also that of a profile that is no longer registered."""
 
-    profile: RiskSchema
+    profile: RiskSchema | None
     check: RiskCheck
     error: Exception
     event: RiskRejection
@@ -100,16 +100,31 @@ class RiskGate:
         for refusal in verdict.refusals:
             self._bus.publish("validation", refusal.error)
             self._bus.publish("risk", refusal.event)
-            await self._call_back(refusal.profile, "on_rejected", refusal.event.key, refusal.check)
+            if refusal.profile is not None:
+                await self._call_back(
+                    refusal.profile, "on_rejected", refusal.event.key, refusal.check
+                )
 
     async def _ask(
         self, name: str, key: RunKey, row: SignalRow, price: float, when: int
     ) -> Refusal | None:
-        profile = self._profiles.get(name, "risk check")
         active = self.book.active(name)
         check = RiskCheck(
             key.symbol, row, key.strategy_name, key.exchange_name, price, when, active
         )
+
+        def refusal(profile: RiskSchema | None, error: Exception, note: str) -> Refusal:
+            event = RiskRejection(
+                key, name, key.symbol, key.strategy_name, key.exchange_name, row, price,
+                len(active), note, when,
+            )  # fmt: skip
+            return Refusal(profile, check, error, event)
+
+        try:
+            profile = self._profiles.get(name, "risk check")
+        except NotRegisteredError as gone:
+            # It was there when the run was started: what nobody can check must not open.
+            return refusal(None, gone, f"risk profile {name!r} is not registered any more")
         for rule in profile.validations:
             try:
                 outcome = rule.validate_(check)
@@ -120,11 +135,7 @@ class RiskGate:
                 error = user_error(raised)
                 if error is None:
                     raise
-                event = RiskRejection(
-                    key, name, key.symbol, key.strategy_name, key.exchange_name, row, price,
-                    len(active), rule.note or "N/A", when,
-                )  # fmt: skip
-                return Refusal(profile, check, error, event)
+                return refusal(profile, error, rule.note or "N/A")
         await self._call_back(profile, "on_allowed", key, check)
         return None
 

@@ -18,7 +18,7 @@ from engine.domain.signals import Mode, OpenPosition, Position, RunKey, SignalRo
 from engine.services.bus import Bus
 from engine.services.registry import Registry
 from engine.services.risk import RiskGate
-from tests.runs.bed import MINUTE, SYMBOL, T0, Bed, bed, long, minute_of, path
+from tests.runs.bed import MINUTE, SYMBOL, T0, Bed, bed, flat, long, minute_of, path
 
 BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine makes no example a failure."""
@@ -390,3 +390,22 @@ async def test_a_callback_that_never_returns_does_not_hold_up_the_gate() -> None
         assert await gate.check(("a",), key, position.row, 100.0, T0, position)
     await bus.flush()
     assert [error.stage for error in errors] == ["callback"] * 2
+
+
+async def test_a_profile_that_is_gone_refuses() -> None:
+    def until(minute: int) -> Any:
+        return lambda s, w: long(30, entry=95) if minute_of(w) < minute else None
+
+    rows = flat(-10, 5) + flat(5, 20, 94.0)
+    async with bed(rows, live=True) as made:
+        add_risk(risk_name="a", validations=[])
+        made.strategy(until(1), risk_name="a")
+        made.instance().start()
+        await made.until(2)
+        assert made.actions() == [("scheduled", 0)]
+        made.engine.risks.remove("a")
+        await made.until(15)
+        assert made.actions() == [("scheduled", 0), ("cancelled", 10)]
+        assert made.heard["signal"][-1].reason == "risk" and made.errors() == []
+        (event,) = made.heard["risk"]
+        assert "'a' is not registered any more" in event.comment

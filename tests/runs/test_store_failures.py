@@ -132,10 +132,10 @@ async def test_a_failed_commit_is_an_error_and_the_next_tick_tries_again(
     store = FailingStore(fails, times)
     made, told, _ = await run(store)
     assert store.failed == times
-    errors = made.heard["error"]
-    assert len(errors) == times
-    assert {(error.stage, str(error)) for error in errors} == {("tick", "the disk is full")}
-    assert [minute_of(error.when) for error in errors] == list(range(minute, minute + times))
+    # However often it is met, it is told once.
+    assert [(e.stage, str(e), minute_of(e.when)) for e in made.heard["error"]] == [
+        ("tick", "the disk is full", minute)
+    ]
     first = next(r for r in made.heard["signal"] if r.action == action)
     # A transition of a bar keeps the bar's instant; an attempt is made anew at its own.
     assert minute_of(first.when) == (minute if action == "closed" else minute + times)
@@ -188,7 +188,7 @@ async def test_a_failed_activation_is_tried_again_and_leaves_no_slot() -> None:
     opened = [r for r in made.heard["signal"] if r.action == "opened"][1]
     # The bar that reached the entry is settled again: the same instant, the same price.
     assert (minute_of(opened.when), opened.current_price) == (8, 98)
-    assert [minute_of(error.when) for error in made.heard["error"]] == [8, 9]
+    assert [minute_of(error.when) for error in made.heard["error"]] == [8]
 
 
 async def test_a_failed_attempt_does_not_use_the_slot_up() -> None:
@@ -298,3 +298,19 @@ async def test_the_slot_of_a_position_that_could_not_be_kept_is_free_for_others(
         assert made.heard["error"]
         opened = [r for r in made.heard["signal"] if r.action == "opened"]
         assert [(r.strategy_name, minute_of(r.when)) for r in opened] == [("other", 5)]
+
+
+async def test_a_store_that_stays_full_is_told_once_by_all_runs_and_again_after_half_an_hour() -> (
+    None
+):
+    store = FailingStore(attempting, times=10_000)
+    async with bed(flat(-10, 60), live=True, store=store) as made:
+        for name in ("one", "two", "three"):
+            made.strategy(once, name)
+            made.instance(name).start()
+        await made.until(50)
+        told = [minute_of(e.when) for e in made.heard["error"]]
+        assert told == [0, 30] and store.failed > 100
+        assert {str(e) for e in made.heard["error"]} == {"the disk is full"}
+        for instance in made.engine.instances():
+            assert instance.execution.journal.error_count > 40, "every run has noted its own"

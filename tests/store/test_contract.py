@@ -52,6 +52,7 @@ from tests.store.store_bed import (
     opening,
     record_of,
     row_of,
+    rows_in,
     telemetry_rows,
 )
 
@@ -306,6 +307,9 @@ async def test_commands_finished_runs_and_meta_are_kept(bed: Bed) -> None:
     state = await bed.again()
     assert state.finished == (*finished[3:-2], finished[-1], newer)
     assert state.meta == {"seed": "2"}
+    if isinstance(bed, FileBed):
+        ((kept,),) = rows_in(bed.path, "SELECT count(*) FROM finished")
+        assert kept == FINISHED_KEPT, "older ones do not fill the file"
 
 
 async def test_finished_runs_are_handed_out_by_weight_too(

@@ -13,7 +13,7 @@ RECENT_KEPT: Final = 2_000
 """How many of the newest journal entries `Store.load` hands out."""
 
 FINISHED_KEPT: Final = 200
-"""How many of the newest finished runs `Store.load` hands out, at most."""
+"""How many of the newest finished runs are kept; older ones are deleted."""
 
 FINISHED_BYTES: Final = 64 * 1024 * 1024
 """And how much they may weigh together; the newest one is handed out whatever it weighs."""

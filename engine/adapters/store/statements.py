@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from engine.adapters.store import codec
 from engine.adapters.store.codec import KEY_COLUMNS
-from engine.adapters.store.limits import refuse_backtests
+from engine.adapters.store.limits import FINISHED_KEPT, refuse_backtests
 from engine.domain.changes import (
     AttemptMade,
     Change,
@@ -88,6 +88,10 @@ _FORGET_PROGRESS: Final = (
     "ON CONFLICT DO UPDATE SET journal_from = excluded.journal_from, "
     "last_attempt = NULL, settled_until = NULL"
 )
+_PRUNE_FINISHED: Final = (
+    "DELETE FROM finished WHERE number <= "
+    "(SELECT number FROM finished ORDER BY number DESC LIMIT 1 OFFSET ?)"
+)
 # Results and counts are found by way of their run's progress.
 _KNOWN: Final = f"INSERT OR IGNORE INTO progress ({_KEY}) VALUES (?, ?, ?, ?, ?)"
 _DELIVERED: Final = "UPDATE journal SET delivered = 1 WHERE number = ?"
@@ -151,7 +155,7 @@ def _statements(change: Change, last_number: int) -> tuple[Statement, ...]:
             parameters = (change.when, *map(codec.storable_text, texts))
             return (Statement(_COMMAND, parameters, ("command", object())),)
         case FinishedSaved():
-            return (_finished(change),)
+            return _finished(change)
         case MetaSaved(name, value):
             named = {"name": codec.storable_text(name), "value": codec.storable_text(value)}
             return (_row("meta", named, ("meta", named["name"])),)
@@ -204,12 +208,13 @@ def _forgotten(key: RunKey, last_number: int) -> tuple[Statement, ...]:
     )
 
 
-def _finished(change: FinishedSaved) -> Statement:
+def _finished(change: FinishedSaved) -> tuple[Statement, ...]:
     named = {
         "run_id": codec.storable_text(change.run_id), "kind": codec.storable_text(change.kind),
         "at": change.when, "summary": codec.encode_summary(change), "payload": change.payload,
     }  # fmt: skip
-    return _row("finished", named, ("finished", named["run_id"]))
+    pruned = Statement(_PRUNE_FINISHED, (FINISHED_KEPT,), None)
+    return _row("finished", named, ("finished", named["run_id"])), pruned
 
 
 def marked(delivered: Iterable[int], telemetry: Iterable[Telemetry]) -> list[Group]:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import threading
+
+from console.streams import LineWriter
+
+
+def test_lines_come_whole_and_in_order() -> None:
+    source, sink = os.pipe()
+    writer = LineWriter(sink)
+    for number in range(200):
+        writer.put(f"line {number} é \ud800")
+    writer.close(10)
+    os.close(sink)
+    with open(source, encoding="utf-8") as reader:
+        assert reader.read().splitlines() == [f"line {n} é \\ud800" for n in range(200)]
+
+
+def test_a_reader_that_sleeps_holds_up_nobody_and_is_told_what_it_missed() -> None:
+    source, sink = os.pipe()
+    writer = LineWriter(sink)
+    long = "x" * 1000
+    for _ in range(10_500):  # ten megabytes: the pipe is full and so is the queue
+        writer.put(long)
+    writer.close(0.01)  # and nobody waits for it at the end
+    with open(source, encoding="utf-8") as reader:
+        first = [reader.readline().rstrip("\n") for _ in range(10_000)]
+        writer.put("after")
+        writer.close(10)
+        os.close(sink)
+        rest = reader.read().splitlines()
+    left_out = [line for line in (*first, *rest) if "left out" in line]
+    assert left_out and rest[-1] == "after"
+    whole = sum(line == long for line in (*first, *rest))
+    assert sum(int(line.split()[1]) for line in left_out) == 10_500 - whole and whole >= 10_000
+
+
+def test_a_reader_that_left_is_noticed_once() -> None:
+    source, sink = os.pipe()
+    gone = threading.Semaphore(0)
+    writer = LineWriter(sink, gone.release)
+    os.close(source)
+    for _ in range(5):
+        writer.put("anybody?")
+    writer.close(10)
+    assert gone.acquire(timeout=10) and not gone.acquire(blocking=False)
+    os.close(sink)
