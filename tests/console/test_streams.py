@@ -23,7 +23,6 @@ def test_a_reader_that_sleeps_holds_up_nobody_and_is_told_what_it_missed() -> No
     long = "x" * 1000
     for _ in range(10_500):  # ten megabytes: the pipe is full and so is the queue
         writer.put(long)
-    writer.close(0.01)  # and nobody waits for it at the end
     with open(source, encoding="utf-8") as reader:
         first = [reader.readline().rstrip("\n") for _ in range(10_000)]
         writer.put("after")
@@ -46,3 +45,12 @@ def test_a_reader_that_left_is_noticed_once() -> None:
     writer.close(10)
     assert gone.acquire(timeout=10) and not gone.acquire(blocking=False)
     os.close(sink)
+
+
+def test_the_end_does_not_wait_for_a_reader_that_sleeps() -> None:
+    _, sink = os.pipe()
+    writer = LineWriter(sink)
+    for _ in range(200):
+        writer.put("x" * 1000)
+    writer.close(0.01)
+    assert any(t.name == "signaldeck-lines" and t.daemon for t in threading.enumerate())
