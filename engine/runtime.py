@@ -96,6 +96,7 @@ class Engine:
         self.walkers: Registry[WalkerSchema] = Registry("walker")
         self.language_models = LanguageModels()
         self.files: list[LoadedFile] = []
+        self.told_frames: set[str] = set()
         self.store: Store = (
             store if store is not None else _open_store(state, start_clean_if_damaged)
         )
@@ -223,7 +224,7 @@ class Engine:
             return BacktestExecution(
                 key=key, strategy=strategy, frame=frame, settings=settings, market=market,
                 risk=RiskGate(self.risks, self.bus, settings.max_signal_generation_seconds),
-                bus=self.bus, journal=self.recorder.begin(key),
+                bus=self.bus, journal=self.recorder.begin(key), told_frames=self.told_frames,
             )  # fmt: skip
 
         return self._instance(key, make)

@@ -117,7 +117,7 @@ class WorkerError(EngineError):
 
 
 class RunError(EngineError):
-    """What ``listen_error`` delivers: one failure inside a run that goes on.
+    """What ``listen_error`` delivers: one failure inside a run that goes on, or in its data.
 
     Attributes:
         cause: the original exception (also ``__cause__``).

@@ -74,12 +74,14 @@ class BacktestExecution:
         risk: RiskGate,
         bus: Bus,
         journal: RunJournal | None = None,
+        told_frames: set[str] | None = None,
     ) -> None:
         self.key = key
         self.settings = settings
         self.frame = Frame.of(frame.start_date, frame.end_date, frame.interval)
         self.interval = frame.interval
         self._frame_callbacks = frame.callbacks
+        self._told_frames = set[str]() if told_frames is None else told_frames
         self.market = market
         self.journal = journal or RunJournal(key)
         self.when = self.frame.start
@@ -156,9 +158,10 @@ class BacktestExecution:
         self._tell_timings()
 
     async def _tell_timeframe(self, session: Session) -> None:
-        callback = self._frame_callbacks.get("on_timeframe")
-        if callback is None:
+        callback, name = self._frame_callbacks.get("on_timeframe"), self.key.frame_name
+        if callback is None or name in self._told_frames:
             return
+        self._told_frames.add(name)
         frame = self.frame
         dates = [from_ms(at) for at in range(frame.start, frame.end + 1, frame.step)]
         try:

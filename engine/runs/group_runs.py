@@ -35,6 +35,7 @@ class Home(Protocol):
     risks: Registry[RiskSchema]
     frames: Registry[FrameSchema]
     walkers: Registry[WalkerSchema]
+    told_frames: set[str]
 
     @property
     def files(self) -> Sequence[LoadedFile]:
@@ -189,6 +190,7 @@ class GroupRuns:
             return BacktestExecution(
                 key=key, strategy=strategy, frame=walk.frame, settings=walk.settings,
                 market=market, risk=self._gate(walk.settings), bus=self._home.bus,
+                told_frames=self._home.told_frames,
             )  # fmt: skip
 
         return InlineRunner(make, self.origin)
@@ -222,7 +224,7 @@ class GroupRuns:
                 Member(
                     key=RunKey(Mode.BACKTEST, exchange_name, name, symbol, frame_name),
                     strategy=strategies[name], frame=frame, settings=settings, market=market,
-                    risk=gate, bus=self._home.bus,
+                    risk=gate, bus=self._home.bus, told_frames=self._home.told_frames,
                 )
                 for symbol, name in pairs
             ]  # fmt: skip

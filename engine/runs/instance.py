@@ -9,7 +9,13 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import uuid4
 
-from engine.domain.errors import RunStateError
+from engine.domain.errors import (
+    CandleDataError,
+    ExchangeError,
+    NoDataError,
+    RunError,
+    RunStateError,
+)
 from engine.domain.events import Done, InstanceChanged
 from engine.domain.signals import Mode, RunKey, TickResult
 from engine.runs.session import Sink
@@ -271,6 +277,8 @@ class Instance:
             _log.info("%s failed", self.key, exc_info=error)
             self._failure = error
             self.error = str(error)
+            if isinstance(error, (CandleDataError, ExchangeError, NoDataError)):
+                self._bus.publish("error", self._event(error))
             if sink is None:
                 self._bus.publish("exit", error)
             self._become(FAILED)
@@ -280,6 +288,14 @@ class Instance:
             if self._again:
                 self._again = False
                 asyncio.get_running_loop().call_soon(self.start)
+
+    def _event(self, error: Exception) -> RunError:
+        key = self.key
+        return RunError(
+            error, stage="exchange", mode=key.mode, symbol=key.symbol,
+            strategy_name=key.strategy_name, exchange_name=key.exchange_name,
+            frame_name=key.frame_name, when=getattr(self.execution, "when", None),
+        )  # fmt: skip
 
     def _become(self, status: str) -> None:
         self._status = status

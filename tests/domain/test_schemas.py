@@ -18,11 +18,15 @@ from engine import (
     add_exchange,
     add_frame,
     add_risk,
+    add_sizing,
     add_strategy,
     list_exchanges,
     list_frames,
+    list_optimizers,
     list_risks,
+    list_sizings,
     list_strategies,
+    list_walkers,
 )
 from engine.domain.schemas import StrategySchema, is_async
 
@@ -40,6 +44,7 @@ def frame(**changes: Any) -> dict[str, Any]:
 async def test_listing_keeps_order_notes_and_callbacks() -> None:
     async with Engine():
         assert list_strategies() == list_exchanges() == list_frames() == list_risks() == []
+        assert list_sizings() == list_walkers() == list_optimizers() == []
         callbacks = {"on_open": nothing}
         add_strategy(
             strategy_name="b", interval="5m", get_signal=nothing, note="n", callbacks=callbacks
@@ -48,12 +53,21 @@ async def test_listing_keeps_order_notes_and_callbacks() -> None:
         assert [s.strategy_name for s in list_strategies()] == ["b", "a"]
         assert list_strategies()[0].note == "n"
         assert list_strategies()[0].callbacks == callbacks
-        add_exchange(exchange_name="x", get_candles=nothing, note="ex")
-        assert [(e.exchange_name, e.note) for e in list_exchanges()] == [("x", "ex")]
-        add_frame(**frame(note="fr"))
-        assert [(f.frame_name, f.note) for f in list_frames()] == [("f", "fr")]
-        add_risk(risk_name="r", note="ri")
-        assert [(r.risk_name, r.note) for r in list_risks()] == [("r", "ri")]
+        pairs = [("z", "first"), ("a", "second")]
+        for name, note in pairs:
+            add_exchange(
+                exchange_name=name, get_candles=nothing, note=note,
+                callbacks={"on_candle_data": nothing},
+            )  # fmt: skip
+            add_frame(**frame(frame_name=name, note=note, callbacks={"on_timeframe": nothing}))
+            add_risk(risk_name=name, note=note, callbacks={"on_allowed": nothing})
+            add_sizing(
+                sizing_name=name, method="kelly-criterion", note=note,
+                callbacks={"on_calculate": nothing},
+            )  # fmt: skip
+        for listed in (list_exchanges(), list_frames(), list_risks(), list_sizings()):
+            assert [(item.name, item.note) for item in listed] == pairs
+            assert all(list(item.callbacks.values()) == [nothing] for item in listed)
 
 
 async def test_a_second_registration_of_a_name_is_an_error() -> None:

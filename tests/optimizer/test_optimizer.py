@@ -298,8 +298,9 @@ async def test_time_limits_hold_for_every_function() -> None:
 
 async def test_registration() -> None:
     async with bed():
-        with pytest.raises(NotRegisteredError, match="add one with add_optimizer"):
-            await Optimizer.get_data("trend", symbol=SYMBOL)
+        for call in (Optimizer.get_data, Optimizer.get_code, Optimizer.dump):
+            with pytest.raises(NotRegisteredError, match=r"'trend' not found.*add_optimizer"):
+                await call("trend", symbol=SYMBOL)
         add(note="Ü")
         with pytest.raises(AlreadyRegisteredError):
             add()
