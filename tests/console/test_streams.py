@@ -23,15 +23,26 @@ def test_a_reader_that_sleeps_holds_up_nobody_and_is_told_what_it_missed() -> No
     long = "x" * 1000
     for _ in range(10_500):  # ten megabytes: the pipe is full and so is the queue
         writer.put(long)
-    with open(source, encoding="utf-8") as reader:
-        first = [reader.readline().rstrip("\n") for _ in range(10_000)]
-        writer.put("after")
-        writer.close(10)
-        os.close(sink)
-        rest = reader.read().splitlines()
-    left_out = [line for line in (*first, *rest) if "left out" in line]
-    assert left_out and rest[-1] == "after"
-    whole = sum(line == long for line in (*first, *rest))
+    lines: list[str] = []
+    awake = threading.Event()
+
+    def read() -> None:
+        with open(source, encoding="utf-8") as reader:
+            for line in reader:
+                lines.append(line.rstrip("\n"))
+                if len(lines) == 5_000:
+                    awake.set()
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    assert awake.wait(60)
+    writer.put("after")
+    writer.close(60)
+    os.close(sink)
+    reading.join()
+    left_out = [line for line in lines if "left out" in line]
+    assert left_out and lines[-1] == "after"
+    whole = sum(line == long for line in lines)
     assert sum(int(line.split()[1]) for line in left_out) == 10_500 - whole and whole >= 10_000
 
 
