@@ -327,13 +327,17 @@ class HeaderView:
 
 @dataclass(frozen=True, slots=True)
 class StrategyItem:
-    """A strategy the New-run form offers; with ``error`` it is listed and cannot be chosen."""
+    """A strategy the New-run form offers; with ``error`` it is listed and cannot be chosen.
+
+    ``risks`` are the risk profiles whose agreement it needs.
+    """
 
     name: str
     interval: str = ""
     note: str = ""
     file: str = ""
     error: str = ""
+    risks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from console.views import Catalog, ExchangeItem, RunRequest
+from console.views import Catalog, ExchangeItem, RunRequest, StrategyItem
 from engine.domain.time import DAY
+from engine.domain.walks import METRICS
 from screens.text import clean, day, instant_input, many
 
 PRESET_DAYS: Final = (7, 30, 90)
@@ -37,12 +38,71 @@ def strategy_candidates(catalog: Catalog) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(
             clean(item.name),
-            clean(" ".join(part for part in (item.interval, item.note) if part)),
+            clean(_strategy_note(item)),
             clean(item.error),
             (("strategy_name", item.name),),
         )
         for item in items
     )
+
+
+def _strategy_note(item: StrategyItem) -> str:
+    risk = f"risk: {', '.join(item.risks)}" if item.risks else ""
+    return " ".join(part for part in (item.interval, item.note, risk) if part)
+
+
+def walker_candidates(catalog: Catalog) -> tuple[Candidate, ...]:
+    """Registered walkers, which fill in what they are registered with; then the strategies."""
+    walkers = tuple(
+        Candidate(
+            clean(item.name),
+            clean(f"walker: {item.note}"),
+            fills=_known(
+                ("strategy_name", item.name),
+                ("exchange_name", item.exchange_name),
+                ("symbol", joined(item.symbols)),
+                ("start", item.start),
+                ("end", item.end),
+                ("interval", item.interval),
+                ("metric", item.metric),
+            ),
+        )
+        for item in catalog.walkers
+    )
+    return (*walkers, *strategy_candidates(catalog))
+
+
+def _known(*fills: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((field, value) for field, value in fills if value)
+
+
+def optimizer_candidates(catalog: Catalog) -> tuple[Candidate, ...]:
+    """Registered optimizers."""
+    return tuple(
+        Candidate(clean(name), clean(note), fills=(("strategy_name", name),))
+        for name, note in catalog.optimizers
+    )
+
+
+def metric_candidates() -> tuple[Candidate, ...]:
+    """What a walker can rank by."""
+    return tuple(Candidate(name, fills=(("metric", name),)) for name in METRICS)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in a text that separates them by commas; each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names as one types them into one field."""
+    return ", ".join(names)
+
+
+def last_part(text: str) -> tuple[str, str]:
+    """What stands before the name that is being typed, and that name."""
+    head, comma, tail = text.rpartition(",")
+    return (f"{head}{comma} " if comma else ""), tail.strip()
 
 
 def exchange_candidates(catalog: Catalog, kind: str) -> tuple[Candidate, ...]:
@@ -74,6 +134,18 @@ def symbol_candidates(symbols: Iterable[str]) -> tuple[Candidate, ...]:
 def interval_candidates(catalog: Catalog) -> tuple[Candidate, ...]:
     """Frame intervals, shortest first."""
     return tuple(Candidate(name, fills=(("interval", name),)) for name in catalog.frame_intervals)
+
+
+def catalog_candidates(field: str, kind: str, catalog: Catalog) -> tuple[Candidate, ...]:
+    """What the registries offer for a field; () for those that take what one types."""
+    if field == "strategy_name":
+        by_kind = {"walker": walker_candidates, "optimizer": optimizer_candidates}
+        return by_kind.get(kind, strategy_candidates)(catalog)
+    if field == "exchange_name":
+        return exchange_candidates(catalog, kind)
+    if field == "interval":
+        return interval_candidates(catalog)
+    return metric_candidates() if field == "metric" else ()
 
 
 def date_presets(history: tuple[int, int] | None, now: int) -> tuple[Candidate, ...]:
@@ -111,19 +183,31 @@ def matching(candidates: Sequence[Candidate], typed: str) -> tuple[Candidate, ..
     return tuple(c for c in candidates if wanted in c.name.casefold())
 
 
+def first_match(candidates: Sequence[Candidate], typed: str) -> Candidate | None:
+    """What a name typed in part is completed to; None where it is whole, or matches nothing."""
+    if any(candidate.name.casefold() == typed.casefold() for candidate in candidates):
+        return None
+    return next((c for c in matching(candidates, typed) if not c.error), None)
+
+
 def default_request(
     kind: str, catalog: Catalog, now: int, remembered: RunRequest | None
 ) -> RunRequest:
     """What the form opens with: the last run of this kind, else the first choice of everything."""
     if remembered is not None:
         return remembered
-    strategy = next((s.name for s in catalog.strategies if not s.error), "")
-    usable = (item for item in catalog.exchanges if kind == "backtest" or item.live)
+    strategies = [item.name for item in catalog.strategies if not item.error]
+    strategy = strategies[0] if strategies else ""
+    if kind == "walker":
+        strategy = joined(strategies)
+    elif kind == "optimizer":
+        strategy = catalog.optimizers[0][0] if catalog.optimizers else ""
+    usable = (item for item in catalog.exchanges if kind != "live" or item.live)
     exchange = next(usable, None)
     symbol = exchange.symbols[0] if exchange is not None and exchange.symbols else ""
     presets = date_presets(exchange.history if exchange else None, now)
     frame = dict(presets[0].fills) if presets else {}
-    return RunRequest(
+    request = RunRequest(
         kind,
         strategy,
         symbol,
@@ -131,15 +215,25 @@ def default_request(
         frame.get("start", ""),
         frame.get("end", ""),
         "1m",
+        metric=METRICS[0] if kind == "walker" else "",
     )
+    if kind == "walker" and catalog.walkers:
+        return replace(request, **dict(walker_candidates(catalog)[0].fills))
+    return request
 
 
-def started_sentence(request: RunRequest) -> str:
+def started_sentence(requests: Sequence[RunRequest]) -> str:
     """What was started, for the notification."""
-    kind = "live run" if request.kind == "live" else "backtest"
-    return f"{kind} of {clean(request.strategy_name)} on {clean(request.symbol)}"
+    first = requests[0]
+    kind = "live run" if first.kind == "live" else first.kind
+    amount = kind if len(requests) == 1 else many(len(requests), kind)
+    name = first.strategy_name or many(len(first.strategies), "strategy", "strategies")
+    return clean(f"{amount} of {name} on {joined(request.symbol for request in requests)}")
 
 
-def choices_note(candidates: Sequence[Candidate], what: str) -> str:
-    """How many there are to choose from."""
-    return many(sum(not candidate.error for candidate in candidates), what)
+def symbols_note(known: Sequence[str], typed: str) -> str:
+    """How many symbols there are to choose from, and how many of them are chosen."""
+    chosen = len(listed(typed))
+    if not known:
+        return many(chosen, "symbol") if chosen > 1 else ""
+    return f"{chosen} of {many(len(known), 'symbol')}" if chosen > 1 else many(len(known), "symbol")

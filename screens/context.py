@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from console.messages import HostPort
-from console.views import DeckSnapshot, RunRequest
+from console.views import DeckSnapshot
 
 LATE_HEARTBEAT: float = 3.0
 """Seconds after which a silent engine is announced."""
@@ -18,11 +18,9 @@ class Session:
     """What is remembered from one screen to the next, until the console closes.
 
     Attributes:
-        requests: the last started request per kind, which the New-run form opens with.
         errors_seen: how many of the engine's errors the operator has looked at.
     """
 
-    requests: dict[str, RunRequest] = field(default_factory=dict[str, RunRequest])
     errors_seen: int = 0
 
 

@@ -1,19 +1,21 @@
-"""The New-run form: everything a live run or a backtest needs, checked while it is typed.
+"""The New-run form: everything a run of any kind needs, checked while it is typed.
 
 Every field is a line to type into, with its choices listed at the side: typing narrows them down,
-up and down take one, tab completes and goes on, enter starts. The messages are the engine's own.
+up and down take one, tab completes and goes on, enter starts. Where several names can be given,
+commas separate them, and one run is started per symbol. The messages are the engine's own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.timer import Timer
@@ -21,19 +23,24 @@ from textual.widgets import Button, Input, Static
 
 from console.keymap import bind
 from console.views import ExchangeItem, FieldError, RunRequest
+from engine.domain.errors import EngineError
 from screens.candidates import (
     Candidate,
-    choices_note,
+    catalog_candidates,
     date_presets,
     default_request,
-    exchange_candidates,
-    interval_candidates,
+    first_match,
+    joined,
+    last_part,
+    listed,
     matching,
     started_sentence,
-    strategy_candidates,
     symbol_candidates,
+    symbols_note,
 )
 from screens.context import ScreenContext
+from screens.form_fields import KINDS, LABELS, SHOWN, STRATEGY_LABELS
+from screens.last_runs import last_run, remember_run
 from screens.spelling import spell
 from screens.text import clean, many
 from screens.widgets.candidate_list import CandidateList
@@ -42,13 +49,6 @@ from screens.widgets.form_field import FormField
 
 CHECK_DELAY: Final = 0.2
 """Seconds without a key after which the engine is asked what it thinks."""
-
-_KINDS: Final = ("live", "backtest")
-_FRAME: Final = ("start", "end", "interval")
-_LABELS: Final = {
-    "strategy_name": "Strategy", "exchange_name": "Exchange", "symbol": "Symbol",
-    "start": "From", "end": "To", "interval": "Interval",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class StartedRun:
 
 
 class NewRunForm(ModalScreen[StartedRun | None]):
-    """One form for both kinds of run.
+    """One form for all kinds of run.
 
     Args:
-        context: host, clock and session; the session remembers the last run of each kind.
-        kind: ``live`` or ``backtest``, the kind it opens with.
+        context: host, clock and session; the host's memory has the last run of each kind.
+        kind: ``live``, ``backtest``, ``walker`` or ``optimizer``, the kind it opens with.
     """
 
     CSS_PATH = "new_run.tcss"
@@ -81,9 +81,9 @@ class NewRunForm(ModalScreen[StartedRun | None]):
     def __init__(self, context: ScreenContext, kind: str) -> None:
         super().__init__()
         self.context = context
-        self.kind = Choice(_KINDS, kind, id="input-kind")
+        self.kind = Choice(tuple(KINDS), kind, id="input-kind")
         self.fields = {"kind": FormField("kind", "Kind", self.kind)}
-        for name, label in _LABELS.items():
+        for name, label in LABELS.items():
             entry = Input(id=f"input-{name}", compact=True, select_on_focus=True)
             entry.cursor_blink = False
             self.fields[name] = FormField(name, label, entry)
@@ -91,6 +91,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self.status = Static(Content(""), id="status")
         self._symbols: dict[str, tuple[str, ...]] = {}
         self._field = "kind"
+        self._filled_for = kind
         self._starting = False
         self._refused = ""
         self._failure = ""
@@ -103,7 +104,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         with Vertical(id="dialog"):
             yield Static(Content("New run"), id="title")
             with Horizontal(id="columns"):
-                with Vertical(id="fields"):
+                with VerticalScroll(id="fields", can_focus=False):
                     yield from self.fields.values()
                 yield self.choices
             yield self.status
@@ -118,36 +119,36 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     def on_mount(self) -> None:
         """Fill in the last run, or the first choice of everything."""
-        snapshot, session = self.context.snapshot, self.context.session
-        kind = self.kind.value
-        request = default_request(
-            kind, snapshot.catalog, self.context.now(), session.requests.get(kind)
-        )
-        self._fill(
-            ("strategy_name", request.strategy_name),
-            ("exchange_name", request.exchange_name),
-            ("symbol", request.symbol),
-            ("start", request.start),
-            ("end", request.end),
-            ("interval", request.interval),
-        )
+        request = self._default()
+        strategies = joined(request.strategies) or request.strategy_name
+        others = ((name, getattr(request, name)) for name in (*LABELS,)[1:])
+        self._fill(("strategy_name", strategies), *others)
         self._kind_changed()
         self._fetch_symbols(request.exchange_name)
         self.fields["strategy_name"].control.focus()
 
+    def _default(self) -> RunRequest:
+        kind = self.kind.value
+        last = last_run(self.context.host.memory, kind)
+        return default_request(kind, self.context.snapshot.catalog, self.context.now(), last)
+
     def request(self) -> RunRequest:
-        """What the form says now."""
-        value = {name: field.value for name, field in self.fields.items()}
-        frame = self.kind.value == "backtest"
-        return RunRequest(
-            self.kind.value,
-            value["strategy_name"],
-            value["symbol"],
-            value["exchange_name"],
-            value["start"] if frame else "",
-            value["end"] if frame else "",
-            value["interval"] if frame else "1m",
-        )
+        """What the form says now; ``symbol`` is as typed and may name several."""
+        kind = self.kind.value
+        shown = SHOWN[kind]
+        value = {name: self.fields[name].value if name in shown else "" for name in LABELS}
+        names: tuple[str, ...] = ()
+        walkers = (item.name for item in self.context.snapshot.catalog.walkers)
+        if kind == "walker" and value["strategy_name"] not in walkers:
+            names, value["strategy_name"] = listed(value["strategy_name"]), ""
+        value["interval"] = value["interval"] or "1m"
+        return RunRequest(kind, **value, strategies=names)
+
+    def requests(self) -> tuple[RunRequest, ...]:
+        """One request per symbol."""
+        request = self.request()
+        symbols = listed(request.symbol) or ("",)
+        return tuple(replace(request, symbol=symbol) for symbol in symbols)
 
     def follow(self) -> None:
         """The catalog may have moved."""
@@ -169,22 +170,17 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     def _candidates(self, name: str) -> tuple[Candidate, ...]:
         catalog = self.context.snapshot.catalog
-        if name == "strategy_name":
-            return strategy_candidates(catalog)
-        if name == "exchange_name":
-            return exchange_candidates(catalog, self.kind.value)
         if name == "symbol":
             return symbol_candidates(self._known_symbols())
-        if name == "interval":
-            return interval_candidates(catalog)
         if name in ("start", "end"):
             exchange = self._exchange()
             return date_presets(exchange.history if exchange else None, self.context.now())
-        return ()
+        return catalog_candidates(name, self.kind.value, catalog)
 
     def _show_choices(self) -> None:
         candidates = self._candidates(self._field)
-        typed = self.fields[self._field].value
+        before, typed = self._typed(self._field)
+        candidates = tuple(c for c in candidates if c.name not in listed(before))
         frame = self._field in ("start", "end")
         shown = candidates if frame else matching(candidates, typed)
         self.choices.set_empty("" if not candidates else "nothing matches")
@@ -200,16 +196,40 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         else:
             self.choices.clear_cursor()
 
+    def _takes_several(self, name: str) -> bool:
+        return name == "symbol" or (name == "strategy_name" and self.kind.value == "walker")
+
+    def _typed(self, name: str) -> tuple[str, str]:
+        """What a field holds: names before the one that is being typed, and that one."""
+        value = self.fields[name].value
+        return last_part(value) if self._takes_several(name) else ("", value)
+
     def _complete(self) -> None:
-        """Make the first match of what was typed the field's value."""
-        candidates = self._candidates(self._field)
-        field = self.fields[self._field]
-        if self._field in ("start", "end") or not candidates or not field.value:
+        """Make the first match of what was typed the field's value, of each of several names."""
+        name, candidates = self._field, self._candidates(self._field)
+        typed = self.fields[name].value
+        if name in ("start", "end") or not candidates or not typed:
             return
-        usable = [c for c in matching(candidates, field.value) if not c.error]
-        exact = any(c.name.casefold() == field.value.casefold() for c in candidates)
-        if usable and not exact:
-            self._fill(*usable[0].fills)
+        parts = listed(typed) if self._takes_several(name) else (typed,)
+        found = [first_match(candidates, part) for part in parts]
+        if not any(found):
+            return
+        if len(parts) == 1 and found[0] is not None:
+            self._fill(*found[0].fills)
+            return
+        taken = (
+            part if match is None else dict(match.fills)[name]
+            for part, match in zip(parts, found, strict=True)
+        )
+        self._fill((name, joined(taken)))
+
+    def _fills(self, candidate: Candidate) -> tuple[tuple[str, str], ...]:
+        """What a choice writes: beside names that are there already only its own."""
+        before, _ = self._typed(self._field)
+        if not before:
+            return candidate.fills
+        own = dict(candidate.fills)[self._field]
+        return ((self._field, before + own),)
 
     def _fill(self, *values: tuple[str, str]) -> None:
         for name, value in values:
@@ -220,8 +240,9 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self._check_soon()
 
     def _take(self, candidate: Candidate) -> None:
-        self._fill(*candidate.fills)
-        for name, _ in candidate.fills:
+        fills = self._fills(candidate)
+        self._fill(*fills)
+        for name, _ in fills:
             self.fields[name].touched = True
             if name == "exchange_name":
                 self._exchange_changed()
@@ -250,11 +271,44 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     @on(Choice.Changed)
     def _kind_changed(self) -> None:
-        backtest = self.kind.value == "backtest"
-        for name in _FRAME:
-            self.fields[name].display = backtest
+        kind = self.kind.value
+        for name in LABELS:
+            self.fields[name].display = name in SHOWN[kind]
+        self.fields["strategy_name"].call_it(STRATEGY_LABELS.get(kind, "Strategy"))
+        self._refill(kind)
+        self._fit_height()
         self._show_hints()
         self._check_soon()
+
+    def _refill(self, kind: str) -> None:
+        """Of another kind are its own strategies, and a frame where there was none."""
+        if kind == self._filled_for:
+            return
+        request, value = self._default(), {n: f.value for n, f in self.fields.items()}
+        fills: list[tuple[str, str]] = []
+        if kind in STRATEGY_LABELS or self._filled_for in STRATEGY_LABELS:
+            strategy = joined(request.strategies) or request.strategy_name
+            fills.append(("strategy_name", strategy))
+        fills += [
+            (name, getattr(request, name))
+            for name in (*LABELS,)[1:]
+            if name in SHOWN[kind] and not value[name]
+        ]
+        self._filled_for = kind
+        self._fill(*fills)
+
+    def on_resize(self) -> None:
+        """The fields take what room there is."""
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """Two lines a field; where they do not fit, the fields scroll."""
+        shown = 1 + len(SHOWN[self.kind.value])
+        # Border, title and the line below it, status, buttons.
+        room = self.app.size.height - 7
+        height = max(6, min(max(15, 2 * shown + 1), room))
+        self.query_one("#columns").styles.height = height
+        self.choices.styles.height = height - 1
 
     def _exchange_changed(self) -> None:
         exchange = self._exchange()
@@ -272,8 +326,12 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         if self._field == "kind":
             self.kind.action_turn(by)
             return
-        candidate = self.choices.step(by)
-        if candidate is not None:
+        candidate = self.choices.current
+        _, typed = self._typed(self._field)
+        # What was typed in part is completed first, then the choices are gone through.
+        if candidate is None or by < 0 or dict(candidate.fills).get(self._field) in (typed, None):
+            candidate = self.choices.step(by)
+        if candidate is not None and not candidate.error:
             self._take(candidate)
 
     def action_next_field(self) -> None:
@@ -299,7 +357,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self._complete()
         self._failure = ""
         self._say("starting ...")
-        self._start(self.request())
+        self._start(self.requests())
 
     # Asking the engine
 
@@ -315,7 +373,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             self._symbols[exchange_name] = found
         known = self._known_symbols()
         symbol = self.fields["symbol"]
-        if known and not symbol.touched and symbol.value not in known:
+        if known and not symbol.touched and not {*listed(symbol.value)} <= {*known}:
             self._fill(("symbol", known[0]))
         if self._field == "symbol":
             self._show_choices()
@@ -329,33 +387,52 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     @work(exclusive=True, group="check")
     async def _check(self) -> None:
-        request = self.request()
+        requests = self.requests()
         try:
-            problems = await asyncio.wrap_future(self.context.host.check(request))
+            problems = await self._problems(requests)
         except Exception as error:
             self._say(clean(str(error)), wrong=True)
             return
-        if request == self.request() and not self._starting:
+        if requests == self.requests() and not self._starting:
             self._show_problems(problems)
 
+    async def _problems(self, requests: Iterable[RunRequest]) -> tuple[FieldError, ...]:
+        """What is wrong with any of them, each thing once."""
+        found: dict[FieldError, None] = {}
+        for request in requests:
+            found |= dict.fromkeys(await asyncio.wrap_future(self.context.host.check(request)))
+        return tuple(found)
+
     @work(exclusive=True, group="start")
-    async def _start(self, request: RunRequest) -> None:
+    async def _start(self, requests: tuple[RunRequest, ...]) -> None:
         host = self.context.host
+        started: list[tuple[str, RunRequest]] = []
+        refused: list[str] = []
         try:
-            problems = await asyncio.wrap_future(host.check(request))
+            problems = await self._problems(requests)
             if problems:
                 self._refuse(problems)
                 return
-            run_id = await asyncio.wrap_future(host.start_run(request))
+            for request in requests:
+                try:
+                    started.append((await asyncio.wrap_future(host.start_run(request)), request))
+                except EngineError as error:
+                    refused.append(clean(str(error)))
         except Exception as error:
             # Whatever it is, the operator reads it here and can change the form.
-            self._failure = f"not started: {clean(str(error))}"
-            self._show_status()
-            return
+            refused.append(clean(str(error)))
         finally:
             self._starting = False
-        self.context.session.requests[request.kind] = request
-        self.dismiss(StartedRun(request.kind, run_id, started_sentence(request)))
+        if not started:
+            self._failure = f"not started: {'; '.join(refused)}"
+            self._show_status()
+            return
+        for text in refused:
+            self.notify(text, title="NOT STARTED", severity="error", markup=False)
+        request = replace(requests[0], symbol=joined(one.symbol for one in requests))
+        remember_run(host.memory, request)
+        sentence = started_sentence([one for _, one in started])
+        self.dismiss(StartedRun(request.kind, started[0][0], sentence))
 
     def _refuse(self, problems: tuple[FieldError, ...]) -> None:
         for field in self.fields.values():
@@ -395,17 +472,21 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self.status.update(Content.styled(text, "$error" if wrong else "$text-muted"))
 
     def _show_hints(self) -> None:
-        fields, exchange = self.fields, self._exchange()
+        fields, exchange, kind = self.fields, self._exchange(), self.kind.value
         for name in ("strategy_name", "exchange_name"):
             chosen = next((c for c in self._candidates(name) if c.name == fields[name].value), None)
             fields[name].hint = "" if chosen is None else chosen.note
-        symbols = symbol_candidates(self._known_symbols())
-        fields["symbol"].hint = choices_note(symbols, "symbol") if symbols else ""
+        strategies = listed(fields["strategy_name"].value)
+        if kind == "walker" and len(strategies) > 1:
+            fields["strategy_name"].hint = f"{len(strategies)} strategies, commas between them"
+        fields["symbol"].hint = symbols_note(self._known_symbols(), fields["symbol"].value)
         keys = "{form.previous_choice}{form.next_choice}"
         fields["start"].hint = spell(self, f"UTC; {keys} presets")
         fields["end"].hint = "" if exchange is None else "UTC, inclusive"
         fields["interval"].hint = "step of the frame"
-        kinds = {"live": "follows the market from now on", "backtest": "replays history"}
-        fields["kind"].hint = kinds[self.kind.value]
+        fields["kind"].hint = KINDS[kind]
+        fields["metric"].hint = "more is better"
+        fields["grid"].hint = "minutes=60,240 side=long,short"
+        fields["settings"].hint = "percent_fee=0.05; empty as configured"
         for field in fields.values():
             field.show_message()

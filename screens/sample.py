@@ -29,6 +29,7 @@ from console.views import (
     RunRequest,
     StrategyItem,
     Versions,
+    WalkerItem,
 )
 from engine.domain.errors import EngineError, RunStateError
 from engine.domain.settings import Settings
@@ -202,6 +203,13 @@ CATALOG: Final = Catalog(
         ExchangeItem("january", "files", ("BTCUSDT",), (_JANUARY, _JANUARY + 31 * _DAY), False),
     ),
     frame_intervals=("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h"),
+    walkers=(
+        WalkerItem(
+            "sma-grid", "9 windows of sma-cross", "simulated", ("BTCUSDT", "ETHUSDT"),
+            "sharpe_ratio", "5m", "2024-01-01", "2024-01-31",
+        ),
+    ),
+    optimizers=(("trend", "learns from hourly candles"),),
 )  # fmt: skip
 """What the sample's New-run form offers."""
 
@@ -294,14 +302,20 @@ class SampleHost:
 
     def check(self, request: RunRequest) -> Future[tuple[FieldError, ...]]:
         """Refuse what the catalog does not hold."""
-        known = {item.name for item in self._snapshot.catalog.strategies if not item.error}
+        catalog = self._snapshot.catalog
+        known = {item.name for item in catalog.strategies if not item.error}
+        if request.kind == "walker" and not request.strategies:
+            known = {item.name for item in catalog.walkers}
+        elif request.kind == "optimizer":
+            known = {name for name, _ in catalog.optimizers}
         found: list[FieldError] = []
-        if request.strategy_name not in known:
-            text = f"strategy {request.strategy_name!r} is not registered: use one of "
-            found.append(FieldError("strategy_name", text + ", ".join(sorted(known))))
+        for name in request.strategies or (request.strategy_name,):
+            if name not in known:
+                text = f"strategy {name!r} is not registered: use one of "
+                found.append(FieldError("strategy_name", text + ", ".join(sorted(known))))
         if not request.symbol:
             found.append(FieldError("symbol", "no symbol is given: type one, for example BTCUSDT"))
-        if request.kind == "backtest" and request.start > request.end:
+        if request.start > request.end:
             text = f"start {request.start} is after end {request.end}: exchange them"
             found.append(FieldError("start", text))
         return _done(tuple(found))
@@ -310,7 +324,17 @@ class SampleHost:
         """Show the run at once, as the engine does."""
         if self.refusal:
             return _failed(RunStateError(self.refusal))
-        self.commands.append(f"start {request.kind} {request.strategy_name} {request.symbol}")
+        name = request.strategy_name or "+".join(request.strategies)
+        self.commands.append(f"start {request.kind} {name} {request.symbol}")
+        if request.kind == "walker":
+            walker = replace(walkers()[0], run_id="walker-new", symbol=request.symbol)
+            self.swap(replace(self._snapshot, walkers=(walker, *self._snapshot.walkers)), "walkers")
+            return _done("walker-new")
+        if request.kind == "optimizer":
+            run = replace(OPTIMIZERS[0], run_id="optimizer-new", symbol=request.symbol)
+            runs = (run, *self._snapshot.optimizers)
+            self.swap(replace(self._snapshot, optimizers=runs), "optimizers")
+            return _done("optimizer-new")
         if request.kind == "backtest":
             view = _backtest(
                 "bt-new", "queued", strategy_name=request.strategy_name, symbol=request.symbol

@@ -1,4 +1,4 @@
-"""A value out of a few, all of them in sight, changed with the arrow keys."""
+"""A value out of a few, changed with the arrow keys; all of them are in sight where they fit."""
 
 from __future__ import annotations
 
@@ -65,8 +65,11 @@ class Choice(ToneWidget, can_focus=True):
         self.value = self.options[(place + by) % len(self.options)]
 
     def on_click(self, event: events.Click) -> None:
-        """Take the option that was clicked."""
+        """Take the option that was clicked; the next one where only one is in sight."""
         at = 0
+        if not self._all_fit():
+            self.action_turn(1)
+            return
         for option in self.options:
             width = width_of(self._cells(option))
             if at <= event.x < at + width:
@@ -76,7 +79,13 @@ class Choice(ToneWidget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The options."""
         cells = tuple(cell for option in self.options for cell in self._cells(option))
+        if not self._all_fit():
+            cells = (Cell("◂ ", "muted"), Cell(f"[{self.value}]", "accent"), Cell(" ▸", "muted"))
         return Strip(segments(cells, self.size.width, self.style_of), self.size.width)
+
+    def _all_fit(self) -> bool:
+        # Two blanks stand behind every option but the last.
+        return sum(width_of(self._cells(option)) for option in self.options) - 2 <= self.size.width
 
     def _cells(self, option: str) -> tuple[Cell, ...]:
         if option == self.value:

@@ -66,7 +66,7 @@ class FormField(Vertical):
     def __init__(self, name: str, label: str, control: Input | Choice) -> None:
         super().__init__(id=f"field-{name}")
         self.field = name
-        self._label = label
+        self._label = Static(Content(label), classes="form-label")
         self.control = control
         self.error = ""
         self.hint = ""
@@ -76,9 +76,13 @@ class FormField(Vertical):
     def compose(self) -> ComposeResult:
         """Label and input side by side, the message below."""
         with Horizontal():
-            yield Static(Content(self._label), classes="form-label")
+            yield self._label
             yield self.control
         yield self._message
+
+    def call_it(self, label: str) -> None:
+        """Another label."""
+        self._label.update(Content(label))
 
     @property
     def value(self) -> str:

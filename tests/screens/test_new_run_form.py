@@ -13,8 +13,10 @@ from console.app import SignaldeckApp
 from console.views import FieldError, RunRequest
 from screens.backtests import BacktestsScreen
 from screens.deck import DeckScreen
+from screens.last_runs import last_run
 from screens.new_run import NewRunForm
 from screens.sample import snapshot
+from screens.walkers import WalkersScreen
 from tests.screens.bed import LARGE, SMALL, console, lines, toasts, until
 
 
@@ -165,6 +167,87 @@ async def test_a_refused_start_puts_the_cursor_on_the_first_wrong_field() -> Non
         status = "not started, 1 problem: start 2024-12-01 is after end 2024-03-05: exchange them"
         await until(pilot, lambda: str(form(app).status.render()) == status)
         assert host.commands == []
+
+
+async def test_several_symbols_start_a_run_each_and_the_last_run_is_kept() -> None:
+    async with console() as (app, host, pilot):
+        await pilot.press("n", "tab", "tab")
+        await fill(pilot, "btc")
+        await pilot.press("tab", "shift+tab", "end", "comma", "e")
+        await pilot.pause()
+        assert [row.split()[0] for row in choices(app)] == ["ETHUSDT"]
+        await pilot.press("down")
+        assert form(app).request().symbol == "BTCUSDT, ETHUSDT"
+        await pilot.press("comma")
+        await pilot.pause()
+        assert "BTCUSDT" not in " ".join(choices(app)), "what is chosen is no choice any more"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DeckScreen))
+        assert host.commands == ["start live sma-cross BTCUSDT", "start live sma-cross ETHUSDT"]
+        assert "2 live runs of sma-cross on BTCUSDT, ETHUSDT" in toasts(app)
+        await pilot.press("n")
+        await pilot.pause()
+        assert form(app).request().symbol == "BTCUSDT, ETHUSDT"
+        assert last_run(host.memory, "live") == form(app).request()
+        host.memory.remember("form.live", {"kind": "live"})
+        assert last_run(host.memory, "live") is None, "of another version"
+        only, start = "SOLUSDT is refused", host.start_run
+
+        def some(request: RunRequest) -> Future[str]:
+            host.refusal = only if request.symbol == "SOLUSDT" else ""
+            return start(request)
+
+        host.start_run = some
+        await pilot.press("tab", "tab")
+        await fill(pilot, "SOLUSDT, XRPUSDT")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DeckScreen))
+        assert host.commands[-1] == "start live sma-cross XRPUSDT"
+        assert only in toasts(app) and "live run of sma-cross on XRPUSDT" in toasts(app)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_a_walker_and_an_optimizer_are_started_by_keyboard_alone(
+    size: tuple[int, int],
+) -> None:
+    async with console(size=size) as (app, host, pilot):
+        await pilot.press("6", "n")
+        await pilot.pause()
+        request = form(app).request()
+        assert (request.strategy_name, request.symbol, request.interval) == (
+            "sma-grid", "BTCUSDT, ETHUSDT", "5m",
+        ), "what the walker is registered with"  # fmt: skip
+        await fill(pilot, "sma-cross, bre")
+        await pilot.press("tab", "tab")
+        await fill(pilot, "BTC")
+        for text in ("2024-01-02", "2024-01-05", "15m", "total_p", "window=20,50", "percent_fee=0"):
+            await pilot.press("tab")
+            await fill(pilot, text)
+        assert form(app).fields["settings"].region.bottom <= size[1] - 4, "scrolled into sight"
+        assert form(app).request() == RunRequest(
+            "walker", "", "BTCUSDT", "simulated", "2024-01-02", "2024-01-05", "15m",
+            ("sma-cross", "breakout"), "total_pnl", "window=20,50", "percent_fee=0",
+        )  # fmt: skip
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, WalkersScreen))
+        assert host.commands == ["start walker sma-cross+breakout BTCUSDT"]
+        walkers = app.screen
+        assert isinstance(walkers, WalkersScreen)
+        await until(pilot, lambda: (v := walkers.current_view()) and v.run_id == "walker-new")
+        await pilot.press("n", "shift+tab", "right")
+        await pilot.pause()
+        assert form(app).request() == RunRequest("optimizer", "trend", "BTCUSDT", "")
+        await pilot.press("enter")
+        await until(pilot, lambda: walkers.optimizers.has_focus)
+        assert host.commands[-1] == "start optimizer trend BTCUSDT"
+        assert walkers.optimizers.current is not None
+        assert walkers.optimizers.current.run_id == "optimizer-new"
+        await pilot.press("n", "shift+tab", "left", "left")
+        await pilot.pause()
+        again = form(app).request()
+        assert (again.kind, again.strategy_name, again.exchange_name) == (
+            "live", "sma-cross", "simulated",
+        )  # fmt: skip
 
 
 async def test_what_the_host_refuses_stays_in_the_form() -> None:

@@ -82,9 +82,9 @@ def test_result_panes(snap_compare: Compare, pane: str) -> None:
 
 
 @sizes
-@pytest.mark.parametrize("kind", ["live", "backtest"])
+@pytest.mark.parametrize("kind", ["live", "backtest", "walker"])
 def test_new_run(snap_compare: Compare, size: tuple[int, int], kind: str) -> None:
-    keys = ["n"] if kind == "live" else ["5", "n"]
+    keys = {"live": ["n"], "backtest": ["5", "n"], "walker": ["6", "n"]}[kind]
     assert snap_compare(app(), terminal_size=size, press=keys)
 
 

@@ -38,11 +38,12 @@ FAST = 1_200.0
 
 @asynccontextmanager
 async def trading(
-    *, live: bool = True, size: tuple[int, int] = LARGE
+    *, live: bool = True, size: tuple[int, int] = LARGE, strategies: str | None = None
 ) -> AsyncIterator[tuple[SignaldeckApp, Watcher, Pilot[None]]]:
     """The app on a running engine."""
     WorkerPool.start_forkserver()
-    with running(demo_plan(speed=FAST, live=live, max_workers=1)) as watch:
+    plan = demo_plan(speed=FAST, live=live, max_workers=1, strategies=strategies)
+    with running(plan) as watch:
         app = SignaldeckApp(watch.host)
         async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()
