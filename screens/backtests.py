@@ -14,6 +14,7 @@ from screens.base import BaseScreen
 from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, backtest_facts
+from screens.report import show_result_report
 from screens.result import ResultScreen
 from screens.text import clean, many
 from screens.widgets.backtest_tables import ENDED, FinishedTable, RunningTable
@@ -29,6 +30,7 @@ class BacktestsScreen(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.stop", "stop_run"),
         bind("run.again", "start_again"),
+        bind("report", "report", show=False),
     ]
 
     def __init__(self, context: ScreenContext) -> None:
@@ -84,7 +86,7 @@ class BacktestsScreen(BaseScreen):
 
     def reason(self, action: str) -> str:
         """Why an action cannot act now."""
-        if action not in ("stop_run", "start_again"):
+        if action not in ("stop_run", "start_again", "report"):
             return super().reason(action)
         view = self.current_view()
         if view is None:
@@ -92,6 +94,8 @@ class BacktestsScreen(BaseScreen):
                 "no backtest is selected - {pane.next} goes to the other pane, {run.new} starts one"
             )
         name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
+        if action == "report":
+            return "" if view.outcome is not None else f"{name} has no result ({view.status})"
         if action == "stop_run" and view.status in ENDED:
             return f"{name} has ended ({view.status})"
         if action == "stop_run" and view.status == "stopping":
@@ -111,6 +115,12 @@ class BacktestsScreen(BaseScreen):
         else:
             title = f"{clean(view.strategy_name)}  {clean(view.symbol)}"
             self.app.push_screen(DetailDialog(title, backtest_facts(view)))
+
+    def action_report(self) -> None:
+        """Show the report of the backtest under the cursor."""
+        view = self.current_view()
+        if view is not None and view.outcome is not None:
+            show_result_report(self, view.outcome)
 
     @work
     async def action_stop_run(self) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
-from textual import events
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -21,13 +22,16 @@ from console.keymap import bind
 from console.views import DeckSnapshot
 from engine.domain.errors import EngineError
 from screens.clipboard import copy_native
+from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
+from screens.export import counted, exported, file_name, write
 from screens.layout import ignored, recalled_list
 from screens.spelling import spell
-from screens.text import clean
+from screens.text import clean, many
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.pane import PaneStack
 from screens.widgets.panel import Panel
 from screens.widgets.sortable_table import SortableTable
@@ -79,6 +83,7 @@ class BaseScreen(Screen[None]):
         bind("pane.previous", "next_pane(-1)"),
         bind("pause", "pause"),
         bind("copy", "copy"),
+        bind("export", "export"),
     ]
 
     def __init__(self, context: ScreenContext) -> None:
@@ -182,6 +187,8 @@ class BaseScreen(Screen[None]):
 
     def reason(self, action: str) -> str:
         """Why an action of this screen cannot act now, "" when it can."""
+        if action == "export":
+            return "" if self._table() is not None else "there is no table with lines to export"
         if action != "copy" or self.current_row() is not None:
             return ""
         if isinstance(self.focused, LineTable) and self.focused.rows:
@@ -232,13 +239,46 @@ class BaseScreen(Screen[None]):
             stack.step(by)
         self.follow()
 
+    def _table(self) -> LineTable[object] | None:
+        table = self.focused
+        return table if isinstance(table, LineTable) and table.rows else None
+
+    @work
+    async def action_export(self) -> None:
+        """Ask for a format, then write the table to a file in the working directory."""
+        table = self._table()
+        if table is None:
+            return
+        name = table.id or "table"
+        form = await self.app.push_screen_wait(
+            ConfirmDialog(
+                f"Export {many(counted(table), 'line')} of {name}?",
+                f"As a file in {Path.cwd()}, where nothing is replaced.",
+                (
+                    Answer("no", "No"), Answer("markdown", "Markdown"), Answer("csv", "CSV"),
+                    Answer("json", "JSON"),
+                ),
+            )
+        )  # fmt: skip
+        if form == "no":
+            return
+        path = Path.cwd() / file_name(name, form, self.context.now())
+        try:
+            written = await asyncio.to_thread(write, path, exported(table, form))
+        except OSError as error:
+            text = f"{path}: {error.strerror or error}"
+            self.notify(clean(text), title="export failed", severity="error", markup=False)
+        else:
+            self.notify(clean(str(written)), title="exported", markup=False)
+
     async def action_copy(self) -> None:
         """Copy the line under the cursor: by OSC 52, and natively where a program can."""
         current = self.current_row()
         if current is None:
             return
         table, row = current
-        text = table.row_text(row)
+        marked = table.marked if isinstance(table, MarkedTable) else ()
+        text = "\n".join(table.row_text(one) for one in marked or (row,))
         self.app.copy_to_clipboard(text)
         program = await copy_native(text)
         how = f"with {program}" if program else "through the terminal"

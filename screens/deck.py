@@ -15,6 +15,7 @@ from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, entry_facts
 from screens.instance import InstanceScreen
+from screens.report import show_report
 from screens.run_actions import (
     READ_ONLY,
     all_refusal,
@@ -26,12 +27,14 @@ from screens.run_actions import (
     stop_all,
     stop_run,
 )
+from screens.several import act_on_several, several_refusal
 from screens.spelling import spell
 from screens.text import clean, many
 from screens.widgets.feed_table import FeedTable
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.instances_table import InstancesTable
 from screens.widgets.line_table import LineTable
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.tones import Cell
 from screens.widgets.totals_line import TotalsLine
@@ -51,6 +54,7 @@ class DeckScreen(BaseScreen):
         bind("run.cancel", "cancel_signal"),
         bind("run.stop_all", "stop_all"),
         bind("run.close_all", "close_all"),
+        bind("report", "report", show=False),
     ]
 
     def __init__(self, context: ScreenContext) -> None:
@@ -80,7 +84,7 @@ class DeckScreen(BaseScreen):
     def after_follow(self) -> None:
         """Titles, and errors that the open feed shows count as seen."""
         snapshot = self.context.snapshot
-        self.instances_pane.title.update(note=many(len(snapshot.instances), "run"))
+        self._count_runs()
         self.feed_pane.title.update(note=f"{snapshot.feed_total:,} so far")
         # A few runs leave their room to the feed; many get more than half.
         stack = self.query_one(PaneStack)
@@ -89,6 +93,13 @@ class DeckScreen(BaseScreen):
         )
         if self.feed.has_focus and self.feed.following:
             self._errors_seen()
+
+    @on(MarkedTable.Marked)
+    def _count_runs(self) -> None:
+        chosen = len(self.instances.marked)
+        note = many(len(self.context.snapshot.instances), "run")
+        self.instances_pane.title.update(note=f"{note}, {chosen} selected" if chosen else note)
+        self.refresh_bindings()
 
     def on_descendant_focus(self) -> None:
         """Whoever goes to the feed sees its errors."""
@@ -123,14 +134,17 @@ class DeckScreen(BaseScreen):
             return READ_ONLY
         if action in ("stop_all", "close_all"):
             return all_refusal(action, self.context.snapshot.instances)
-        if action not in _RUN_ACTIONS:
+        if action not in (*_RUN_ACTIONS, "report"):
             return super().reason(action)
         view = self.instances.current
         if view is None:
             return "there is no live run - press {run.new} to start one"
         if not self.instances.has_focus:
             return "the keys are in the signal feed - {pane.next} goes to the runs"
-        return run_refusal(action, view)
+        if action == "report":
+            return ""
+        marked = self.instances.marked
+        return several_refusal(action, marked) if marked else run_refusal(action, view)
 
     @on(LineTable.Opened)
     def open_row(self, message: LineTable.Opened) -> None:
@@ -145,22 +159,22 @@ class DeckScreen(BaseScreen):
     @work
     async def action_stop_run(self) -> None:
         """Ask, then stop the run under the cursor gracefully."""
-        await self._act(stop_run)
+        await self._act("stop_run", stop_run)
 
     @work
     async def action_start_again(self) -> None:
         """Start the run under the cursor again."""
-        await self._act(start_again)
+        await self._act("start_again", start_again)
 
     @work
     async def action_close_now(self) -> None:
         """Let the symbol be typed, then close the position under the cursor."""
-        await self._act(close_now)
+        await self._act("close_now", close_now)
 
     @work
     async def action_cancel_signal(self) -> None:
         """Ask, then cancel the scheduled signal under the cursor."""
-        await self._act(cancel_signal)
+        await self._act("cancel_signal", cancel_signal)
 
     @work
     async def action_stop_all(self) -> None:
@@ -172,7 +186,19 @@ class DeckScreen(BaseScreen):
         """Let CLOSE ALL be typed, then close every position."""
         await close_all(self)
 
-    async def _act(self, action: Callable[[BaseScreen, InstanceView], Awaitable[None]]) -> None:
+    @work
+    async def action_report(self) -> None:
+        """Show the report of the run under the cursor."""
         view = self.instances.current
         if view is not None:
+            await show_report(self, view)
+
+    async def _act(
+        self, name: str, action: Callable[[BaseScreen, InstanceView], Awaitable[None]]
+    ) -> None:
+        view = self.instances.current
+        if marked := self.instances.marked:
+            if await act_on_several(self, name, marked):
+                self.instances.action_clear_marks()
+        elif view is not None:
             await action(self, view)

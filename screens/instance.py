@@ -23,6 +23,7 @@ from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, Fact, entry_facts
 from screens.life import LifeScreen
+from screens.report import show_report
 from screens.run_actions import (
     READ_ONLY,
     cancel_signal,
@@ -70,6 +71,7 @@ class InstanceScreen(BaseScreen):
         bind("run.close", "close_now"),
         bind("run.cancel", "cancel_signal"),
         bind("chart.interval", "next_interval"),
+        bind("report", "report", show=False),
     ]
 
     def __init__(self, context: ScreenContext, run_id: str, mode_name: str = "Deck") -> None:
@@ -234,6 +236,12 @@ class InstanceScreen(BaseScreen):
             return READ_ONLY
         view = self.view
         return "the run does not exist any more" if view is None else run_refusal(action, view)
+
+    @work
+    async def action_report(self) -> None:
+        """Show the report on a screen of its own."""
+        if self.view is not None:
+            await show_report(self, self.view)
 
     def action_next_interval(self) -> None:
         """Draw candles of the next interval."""

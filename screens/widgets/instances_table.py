@@ -9,9 +9,9 @@ from screens.context import ScreenContext
 from screens.layout import CHOSEN, ignored, recalled_list
 from screens.text import clean, percent, price, rest, short_span
 from screens.widgets.line_table import Column
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.panel import Panel
 from screens.widgets.price_bar import BAR_WIDTH, path_bar, signed_tone
-from screens.widgets.sortable_table import SortableTable
 from screens.widgets.tones import Cell, Cells, Tone
 
 _STATUS_TONES: Final[dict[str, Tone]] = {
@@ -54,7 +54,7 @@ def _total(view: InstanceView) -> Cells:
     return Cell(percent(view.total_pnl), signed_tone(view.total_pnl))
 
 
-class InstancesTable(Panel, SortableTable[InstanceView]):
+class InstancesTable(Panel, MarkedTable[InstanceView]):
     """The live runs of the snapshot."""
 
     topics = ("instances",)

@@ -266,8 +266,10 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         self.refresh()
         self.post_message(self.Moved(self))
 
-    def row_text(self, row: Row) -> str:
-        """A row as plain text, every column of it, with tabs between."""
+    def row_text(self, row: Row | None) -> str:
+        """A row (None: the headings) as plain text, every column of it, with tabs between."""
+        if row is None:
+            return "\t".join(column.title for column in self._columns)
         parts = ("".join(cell.text for cell in spans(c.cell(row))).strip() for c in self._columns)
         return "\t".join(parts)
 
