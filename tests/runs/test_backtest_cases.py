@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,16 @@ async def test_108_every_closed_result_is_complete() -> None:
         assert result.close_reason in ("take_profit", "stop_loss", "time_expired")
         assert result.close_timestamp == result.when > result.signal.pending_at
         assert isinstance(result.pnl.pnl_percentage, float)
+
+
+async def test_109_who_leaves_after_two_results_has_run_two() -> None:
+    async with bed(frame=(0, 200)) as made:
+        made.strategy(lambda s, w: long(3))
+        async with aclosing(made.run()) as results:
+            assert [minute_of((await anext(results)).when) for _ in range(2)] == [3, 6]
+        await made.engine.bus.flush()
+        assert made.actions() == [("opened", 0), ("closed", 3), ("opened", 3), ("closed", 6)]
+        assert (made.instance().status, len(made.heard["done_backtest"])) == ("done", 1)
 
 
 @pytest.mark.parametrize("holding", [True, False])
