@@ -14,7 +14,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test parity lint format bench bench-live faults kill dev clean
+.PHONY: run test parity lint format bench bench-live bench-walker faults kill dev clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -38,6 +38,10 @@ format: $(VENV)/.installed-dev
 # One process and nothing beside it: two measurements at once disturb each other.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks.workloads
+
+# Eight strategies compared by one process and by two.
+bench-walker: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks.walker_speed
 
 # A thousand live runs for an hour; a week of them: make bench-live MINUTES=10080
 MINUTES ?= 60
