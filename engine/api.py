@@ -20,6 +20,7 @@ from engine.domain.schemas import (
     StrategySchema,
     make,
 )
+from engine.domain.texts import check_texts
 from engine.domain.time import from_ms
 from engine.domain.walks import WalkerSchema
 from engine.exchanges import ExchangeSpec
@@ -205,6 +206,7 @@ def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSche
         EngineError: the kind is unknown, or its options or files cannot be used.
         AlreadyRegisteredError: the name is taken.
     """
+    check_texts("open_exchange", exchange_name=exchange_name, kind=kind)
     return current_engine().open_exchange(ExchangeSpec(exchange_name, kind, options))
 
 

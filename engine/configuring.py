@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.domain.errors import SettingsError
 from engine.domain.settings import Settings
+from engine.domain.texts import value_text
 from engine.reports.column_sets import default_columns
-from engine.reports.columns import Column, ColumnSets, updated_columns
+from engine.reports.columns import Column, ColumnsError, ColumnSets, updated_columns
 from engine.runtime import current_engine
 from engine.services.forwarding import Logger
 
@@ -31,6 +33,8 @@ def set_config(
     Raises:
         SettingsError: nothing was changed; every problem is numbered.
     """
+    if changes is not None and not isinstance(changes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SettingsError([f"settings are {value_text(changes)}: must be a mapping"])
     return current_engine().configure({**(changes or {}), **fields}, unsafe=unsafe).model_dump()
 
 
@@ -69,6 +73,8 @@ def set_columns(
     Raises:
         ColumnsError: nothing was changed; every fault is numbered.
     """
+    if changes is not None and not isinstance(changes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ColumnsError([f"columns are {value_text(changes)}: must be a mapping"])
     engine = current_engine()
     engine.columns = updated_columns(engine.columns, {**(changes or {}), **fields}, unsafe=unsafe)
     return get_columns()

@@ -36,11 +36,11 @@ class ExchangeSpec:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def is_ccxt_id(name: str) -> bool:
+def is_ccxt_id(name: object) -> bool:
     """Whether ccxt has an exchange of this id; ccxt itself is not imported."""
     from engine.adapters.exchanges.ccxt_library import exchange_ids
 
-    return name in exchange_ids()
+    return isinstance(name, str) and name in exchange_ids()
 
 
 def make_exchange(

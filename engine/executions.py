@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from engine.domain.errors import RunStateError
 from engine.domain.outcome import BacktestData, BacktestOutcome
 from engine.domain.signals import Action, Closed, Mode
+from engine.domain.texts import check_texts
 from engine.reports.backtest import backtest_report
 from engine.reports.columns import Column, as_columns
 from engine.reports.live import LiveEvent, LiveStatistics, live_report, live_statistics
@@ -418,6 +419,10 @@ class Live:
 def _find(
     mode: Mode, symbol: str, strategy_name: str, exchange_name: str | None, frame_name: str | None
 ) -> Instance:
+    check_texts(
+        mode.capitalize(), symbol=symbol, strategy_name=strategy_name,
+        exchange_name=exchange_name, frame_name=frame_name,
+    )  # fmt: skip
     return current_engine().find(mode, symbol, strategy_name, exchange_name, frame_name)
 
 

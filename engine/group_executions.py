@@ -12,6 +12,7 @@ from engine.domain.errors import EngineError, NotRegisteredError, RunStateError,
 from engine.domain.events import WalkerEvent
 from engine.domain.portfolios import PortfolioOutcome
 from engine.domain.signals import Action, Closed, Mode
+from engine.domain.texts import check_texts
 from engine.domain.walks import METRICS, WalkedStrategy, WalkerStatistics
 from engine.parallel import check_files, pool_runner
 from engine.reports.columns import Column, as_columns
@@ -400,8 +401,9 @@ class Portfolio:
 
 def _walkers(symbol: str | None, walker_name: str, workers: int) -> builtins.list[Instance]:
     engine = current_engine()
-    if workers < 0:
-        raise EngineError(f"workers is {workers}: must be 0 (one per processor) or more")
+    check_texts("Walker", symbol=symbol, walker_name=walker_name)
+    if not isinstance(workers, int) or workers < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise EngineError(f"workers is {workers!r}: must be 0 (one per processor) or more")
     symbols = (symbol,) if symbol else engine.walkers.get(walker_name, "Walker").symbols
     if not symbols:
         raise SchemaError(
@@ -415,6 +417,7 @@ def _walkers(symbol: str | None, walker_name: str, workers: int) -> builtins.lis
 
 
 def _walker(symbol: str, walker_name: str) -> Instance:
+    check_texts("Walker", symbol=symbol, walker_name=walker_name)
     return current_engine().group_runs.find_walker(symbol, walker_name)
 
 
@@ -458,6 +461,7 @@ def _portfolio(members: Members, exchange_name: str, frame_name: str) -> Instanc
 def _find_portfolio(
     members: Members, exchange_name: str | None, frame_name: str | None
 ) -> Instance:
+    check_texts("Portfolio", exchange_name=exchange_name, frame_name=frame_name)
     names = portfolio_key(checked_members(members), "", "").strategy_name
     found = [
         item

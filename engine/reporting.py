@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Generic, TypeVar
 
 from engine.domain.events import RiskRejection
+from engine.domain.texts import check_texts
 from engine.reports.columns import Column
 from engine.reports.markdown import dump_report, report_path, resolved
 from engine.reports.partials import (
@@ -167,6 +168,7 @@ class _RunReport(Generic[Data, Row]):
         frame_name: str | None,
         mode: str | None,
     ) -> ReportedRun | None:
+        check_texts("report", symbol=symbol)
         found = matching_runs(strategy_name, exchange_name, frame_name, mode)
         found = [item for item in found if item.key.symbol == symbol]
         if len(found) > 1:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from engine.domain.errors import EngineError
 from engine.domain.signals import Mode, RunKey
+from engine.domain.texts import check_texts
 from engine.reports.columns import Column, as_columns
 from engine.runs.reported import MODES, ReportedRun, reported_runs
 from engine.runtime import current_engine
@@ -40,6 +41,10 @@ def matching_runs(
         NotRegisteredError: there is no such strategy, neither registered nor running.
     """
     engine = current_engine()
+    check_texts(
+        "report", strategy_name=strategy_name, exchange_name=exchange_name, frame_name=frame_name,
+        mode=mode,
+    )  # fmt: skip
     if mode is not None and mode not in MODES:
         raise EngineError(f"mode is {mode!r}: must be one of {', '.join(MODES)}")
     runs = reported_runs(engine.instances(), engine.recorder)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
+from engine.domain.errors import SchemaError
+from engine.domain.texts import value_text
+
 
 class Position(StrEnum):
     """Direction of a signal; compares and formats as its plain string."""
@@ -91,6 +94,11 @@ class RunKey:
     strategy_name: str
     symbol: str
     frame_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.symbol, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            shown = value_text(self.symbol)
+            raise SchemaError(f"{self.mode.capitalize()}: symbol is {shown}: must be text")
 
     def __str__(self) -> str:
         frame = f" on {self.frame_name}" if self.frame_name else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from engine.domain.ports import Clock
 from engine.domain.schemas import ExchangeSchema, FrameSchema, RiskSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, RunKey
+from engine.domain.texts import value_text
 from engine.domain.time import MINUTE
 from engine.domain.walks import Candidate, WalkerSchema
 from engine.runs.backtest import BacktestExecution
@@ -255,6 +256,8 @@ def checked_members(members: Sequence[Any]) -> tuple[tuple[str, str], ...]:
         SchemaError: there are none, one is no pair of names, or one is there twice.
     """
     pairs: list[tuple[str, str]] = []
+    if not isinstance(members, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SchemaError(f"portfolio: members is {value_text(members)}: must be a list of pairs")
     for member in members:
         match member:
             case (str() as symbol, str() as name) if symbol and name:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Generic, Protocol, TypeVar
 
 from engine.domain.errors import AlreadyRegisteredError, NotRegisteredError
+from engine.domain.texts import value_text
 
 
 class Named(Protocol):
@@ -50,16 +51,16 @@ class Registry(Generic[S]):
         Raises:
             NotRegisteredError: naming the kind, the name, the call and what is registered.
         """
-        found = self._items.get(name)
+        found = self.find(name)
         if found is None:
             raise NotRegisteredError(
-                f"{source}: {self.kind} {name!r} not found. {self._hint(name)}"
+                f"{source}: {self.kind} {value_text(name)} not found. {self._hint(name)}"
             )
         return found
 
-    def find(self, name: str) -> S | None:
-        """The component of a name, or None."""
-        return self._items.get(name)
+    def find(self, name: object) -> S | None:
+        """The component of a name, or None; only text is a name."""
+        return self._items.get(name) if isinstance(name, str) else None
 
     def remove(self, name: str) -> None:
         """Forget a name; unknown names are ignored."""
@@ -73,7 +74,9 @@ class Registry(Generic[S]):
         """All names in registration order."""
         return tuple(self._items)
 
-    def _hint(self, name: str) -> str:
+    def _hint(self, name: object) -> str:
+        if not isinstance(name, str):
+            return "A name is text"
         if not self._items:
             return f"No {self.kind} is registered: add one with add_{self.kind}(...)"
         close = get_close_matches(name, self._items, n=1)

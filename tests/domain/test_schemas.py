@@ -11,10 +11,14 @@ import pytest
 from engine import (
     AlreadyRegisteredError,
     Backtest,
+    ColumnsError,
     Engine,
     Live,
     NotRegisteredError,
+    Partial,
+    Portfolio,
     SchemaError,
+    SettingsError,
     add_exchange,
     add_frame,
     add_risk,
@@ -27,6 +31,8 @@ from engine import (
     list_sizings,
     list_strategies,
     list_walkers,
+    set_columns,
+    set_config,
 )
 from engine.domain.schemas import StrategySchema, is_async
 
@@ -258,3 +264,24 @@ def test_which_functions_are_coroutine_functions() -> None:
     assert is_async(Callable().method)
     assert not is_async(nothing)
     assert not is_async(lambda s, w: coroutine(s, w))
+
+
+async def test_what_is_no_text_is_no_name() -> None:
+    """A number for a name is told by name, wherever it is given."""
+    async with Engine():
+        add_strategy(strategy_name="s", interval="1m", get_signal=nothing)
+        add_exchange(exchange_name="x", get_candles=nothing)
+        where: Any = {"exchange_name": "x", "frame_name": ["f"]}
+        with pytest.raises(NotRegisteredError, match=r"frame \['f'\] not found. A name is text"):
+            Backtest.run("S", strategy_name="s", **where)
+        with pytest.raises(SchemaError, match="Live: symbol is 5: must be text"):
+            Live.run(5, strategy_name="s", exchange_name="x")  # type: ignore[arg-type]
+        with pytest.raises(SchemaError, match=r"exchange_name is \{\}, frame_name is 7: must be"):
+            await Backtest.get_data("S", "s", exchange_name={}, frame_name=7)  # type: ignore[arg-type]
+        with pytest.raises(SchemaError, match="report: symbol is 5"):
+            await Partial.get_data(5, "s")  # type: ignore[arg-type]
+        with pytest.raises(SchemaError, match="members is 5: must be a list of pairs"):
+            Portfolio.run(5, exchange_name="x", frame_name="f")  # type: ignore[arg-type]
+        for change, error in ((set_config, SettingsError), (set_columns, ColumnsError)):
+            with pytest.raises(error, match="are 5: must be a mapping"):
+                change(5)  # type: ignore[arg-type]
