@@ -17,7 +17,7 @@ from engine import Backtest, Signal
 from tests.runs.bed import SYMBOL, Row, bar, bed, flat, minute_of
 
 BASE = 42_000.0
-WHEN = ("scheduled", "opened", "closed", "cancelled")
+TRANSITIONS = ("scheduled", "opened", "closed", "cancelled")
 
 
 @dataclass
@@ -58,11 +58,24 @@ def mirrored(rows: Sequence[Row], about: float) -> list[Row]:
 
 
 async def told(rows: Sequence[Row], *signals: Signal, frame: int = 200, **config: Any) -> Told:
-    """The backtest that hands out the signals one after the other, whenever it is asked."""
+    """The backtest that hands out the signals one after the other, whenever it is asked.
+
+    Once in leaps and once followed tick by tick, which changes nothing.
+    """
+    made, again = [
+        await _told(rows, signals, frame, config, ticks=ticks) for ticks in (False, True)
+    ]
+    assert made == again
+    return made
+
+
+async def _told(
+    rows: Sequence[Row], signals: Sequence[Signal], frame: int, config: dict[str, Any], ticks: bool
+) -> Told:
     left, called = list(signals), list[str]()
     names = ("on_schedule", "on_open", "on_close", "on_cancel")
     settings = {"exit_trigger": "touch", "max_stoploss_distance_percent": 100.0, **config}
-    async with bed(rows, frame=(0, frame), config=settings) as made:
+    async with bed(rows, frame=(0, frame), config=settings, ticks=ticks) as made:
 
         def get_signal(symbol: str, when: datetime) -> Signal | None:
             return left.pop(0) if left else None
@@ -71,7 +84,9 @@ async def told(rows: Sequence[Row], *signals: Signal, frame: int = 200, **config
         results = await made.results()
         assert made.errors() == []
         statistics = await Backtest.get_data(SYMBOL, "asked")
-        return Told(made.actions(), results, called, statistics)
+        events = [(action, minute) for action, minute in made.actions() if action in TRANSITIONS]
+        assert ticks or len(events) == len(made.heard["signal"])
+        return Told(events, results, called, statistics)
 
 
 def bought(
