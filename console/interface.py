@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from textual.screen import Screen
 
 from console.app import SignaldeckApp
+from console.keymap import keymap_problems
 from console.messages import HostPort
 from console.preferences import ConsoleSection
+from console.settings import Project
+from console.themes import theme_problems
 from console.trouble import Trouble
 from screens.trouble import TroubleScreen
 
@@ -44,6 +47,19 @@ class RecoveredApp(SignaldeckApp):
         """The operator goes on to a screen."""
         self.went_on = True
         super().action_go(mode)
+
+
+def project_problems(project: Project) -> tuple[str, ...]:
+    """What cannot be used of ``[keys]`` and ``[console]``, each with its file and line."""
+    keys = [
+        f"{project.place('keys', key)}: {problem}"
+        for key, problem in keymap_problems(project.keys).items()
+    ]
+    themes = [
+        f"{project.place('console', *key)}: {problem}"
+        for key, problem in theme_problems(project.console).items()
+    ]
+    return (*keys, *themes)
 
 
 def make_app(

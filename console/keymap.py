@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
+from unicodedata import lookup
 
 from textual.binding import Binding
+from textual.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ ORDER: Final[Mapping[str, int]] = MappingProxyType({key: at for at, key in enume
 """Place of each id in that order."""
 
 
+_KEY_NAMES: Final = frozenset(
+    [*(key.value for key in Keys), "space", "question_mark", "slash", "plus", "minus"]
+)
+
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "escape": "esc", "question_mark": "?", "slash": "/", "exclamation_mark": "!",
@@ -147,16 +154,38 @@ def bind(
     )
 
 
-def keymap_problems(keymap: Mapping[str, str]) -> tuple[str, ...]:
-    """What is wrong with a remapping (id to comma separated keys), one sentence each."""
-    problems = [
-        f"no key is called {key_id!r}: the names are {', '.join(KEYS)}"
-        for key_id in keymap
-        if key_id not in KEYS
-    ]
-    problems += [
-        f"{key_id!r} is mapped to nothing: name at least one key, for example {KEYS[key_id].keys!r}"
-        for key_id, keys in keymap.items()
-        if key_id in KEYS and not any(key.strip() for key in keys.split(","))
-    ]
-    return tuple(problems)
+def keymap_problems(keymap: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with a remapping (id to comma separated keys): id to one sentence."""
+    problems: dict[str, str] = {}
+    for key_id, keys in keymap.items():
+        named = [key.strip() for key in keys.split(",") if key.strip()]
+        unknown = [key for key in named if not _is_key(key)]
+        if key_id not in KEYS:
+            close = get_close_matches(key_id, KEYS, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            problems[key_id] = f"no key is called {key_id!r}: {hint}the names are {', '.join(KEYS)}"
+        elif not named:
+            problems[key_id] = (
+                f"{key_id!r} is mapped to nothing: name at least one key, for example "
+                f"{KEYS[key_id].keys!r}"
+            )
+        elif unknown:
+            problems[key_id] = (
+                f"{key_id!r} is mapped to {unknown[0]!r}, which is no key: use a character, or a "
+                "name such as f5, ctrl+s, shift+tab, enter, pageup"
+            )
+    return problems
+
+
+def _is_key(key: str) -> bool:
+    """Whether Textual has a key of that name."""
+    *modifiers, name = key.split("+") if len(key) > 1 else (key,)
+    if not set(modifiers) <= {"ctrl", "shift", "alt", "super", "hyper", "meta"}:
+        return False
+    if len(name) == 1 or name in _KEY_NAMES:
+        return True
+    try:
+        lookup(name.replace("_", " ").upper())
+    except KeyError:
+        return False
+    return True

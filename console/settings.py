@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
@@ -95,6 +95,12 @@ class Project(BaseSettings):
     console: ConsoleSection = Field(default_factory=ConsoleSection)
     """How the console looks, and what becomes of live runs that nobody sees."""
 
+    _locate: _Locator = PrivateAttr(default_factory=lambda: _Locator(None, ""))
+
+    def place(self, *key: str) -> str:
+        """Where a key was set: ``FILE:LINE``, or the environment variable."""
+        return self._locate(key)
+
 
 def load_project(
     config: Path | None = None, *, state: str | None = None, strategies: str | None = None
@@ -139,6 +145,7 @@ def load_project(
         }
     )
     _check(project, locate)
+    project._locate = locate
     return project
 
 

@@ -68,7 +68,7 @@ OpenInterface: TypeAlias = Callable[[Trouble | None], Interface]
 def open_console(project: Project, *, start_clean_if_damaged: bool = False) -> int:
     """Open the console on a project; returns the exit status."""
     plan = HostPlan(project, state=project.state, start_clean_if_damaged=start_clean_if_damaged)
-    return _open(lambda: EngineHost(plan), project.keys, project.console)
+    return _open(lambda: EngineHost(plan), project)
 
 
 def open_demo(
@@ -82,17 +82,17 @@ def open_demo(
         strategies=str(strategies.absolute()) if strategies else None,
     )
     plan = replace(plan, start_clean_if_damaged=start_clean_if_damaged)
-    return _open(lambda: EngineHost(plan), {}, DEMO_CONSOLE)
+    return _open(lambda: EngineHost(plan), None)
 
 
 def follow_console(project: Project) -> int:
     """Open the read-only console on a project's state file; returns the exit status."""
-    return _open(lambda: FollowingHost(project.state, BADGE), project.keys, project.console)
+    return _open(lambda: FollowingHost(project.state, BADGE), project)
 
 
 def follow_demo(state: str | None = None) -> int:
     """Open the read-only console on a demo's state file; returns the exit status."""
-    return _open(lambda: FollowingHost(state or DEMO_STATE, DEMO_BADGE), {}, DEMO_CONSOLE)
+    return _open(lambda: FollowingHost(state or DEMO_STATE, DEMO_BADGE), None)
 
 
 def supervise(
@@ -192,20 +192,19 @@ class _Ending:
             self.leave()
 
 
-def _open(make: Callable[[], Host], keys: Mapping[str, str], console: ConsoleSection) -> int:
+def _open(make: Callable[[], Host], project: Project | None) -> int:
+    """Open a host and interfaces for it; without a project they are the demo's."""
     served = "TEXTUAL_DRIVER" in os.environ  # The screen is somewhere else, as in a browser.
     if not (served or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageProblem(
             "the console needs a terminal: run it in one, or use a command (see --help)"
         )
     # Screens and keys need Textual, which no other command has to load.
-    from console.interface import make_app
-    from console.keymap import keymap_problems
-    from console.themes import theme_problems
+    from console.interface import make_app, project_problems
 
-    problems = [f"[keys]: {problem}" for problem in keymap_problems(keys)]
-    problems += [f"[console]: {problem}" for problem in theme_problems(console)]
-    if problems:
+    keys: Mapping[str, str] = project.keys if project else {}
+    console = project.console if project else DEMO_CONSOLE
+    if project is not None and (problems := project_problems(project)):
         raise ConfigError("\n".join(problems))
     if problem := open_log():
         say(f"signaldeck: no log: {problem}")

@@ -189,27 +189,28 @@ def themes_of(console: ConsoleSection) -> tuple[Theme, ...]:
     return (*THEMES, *(_made(name, section) for name, section in console.themes.items()))
 
 
-def theme_problems(console: ConsoleSection) -> tuple[str, ...]:
-    """What cannot be used of a configuration, one sentence each that begins with the key."""
+def theme_problems(console: ConsoleSection) -> dict[tuple[str, ...], str]:
+    """What cannot be used of a configuration: path of the key in ``[console]`` to one sentence."""
     known = [*BY_NAME, *console.themes]
-    problems: list[str] = []
+    problems: dict[tuple[str, ...], str] = {}
     if console.theme not in known:
-        problems.append(f"theme {console.theme!r} is not known: use one of {', '.join(known)}")
+        problems["theme",] = f"theme {console.theme!r} is not known: use one of {', '.join(known)}"
     for name, section in console.themes.items():
-        where = f"themes.{name}"
+        where = ("themes", name)
         if name in BY_NAME:
-            problems.append(f"{where} has the name of a built-in theme: give it another one")
+            problems[where] = f"themes.{name} is a built-in theme: give yours another name"
         if section.base not in BY_NAME:
-            problems.append(
-                f"{where}.base {section.base!r} is not known: use one of {', '.join(BY_NAME)}"
+            problems[*where, "base"] = (
+                f"base {section.base!r} is not known: use one of {', '.join(BY_NAME)}"
             )
-        colors = section.colors | {f"variables.{k}": v for k, v in section.variables.items()}
-        problems += [
-            f"{where}.{key} {value!r} is no colour: write it as '#7fb4d6', or name one"
-            for key, value in colors.items()
-            if not (key.endswith("-style") or _is_color(value))
-        ]
-    return tuple(problems)
+        colors = {(key,): value for key, value in section.colors.items()}
+        colors |= {("variables", key): value for key, value in section.variables.items()}
+        for key, value in colors.items():
+            if not (key[-1].endswith("-style") or _is_color(value)):
+                problems[*where, *key] = (
+                    f"{key[-1]} {value!r} is no colour: write it as '#7fb4d6', or name one"
+                )
+    return problems
 
 
 def _made(name: str, section: ThemeSection) -> Theme:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from console.interface import project_problems
 from console.settings import ConfigError, load_project
 
 
@@ -156,3 +157,16 @@ def test_the_console_is_configured_and_mistakes_in_it_have_lines(folder: Path) -
     assert f"{path}:2: unknown key 'console.theem': did you mean 'theme'?" in said
     assert f"{path}:3: console.bell.0 is 'opend'" in said
     assert f"{path}:5: unknown key 'console.themes.own.primry': did you mean 'primary'?" in said
+
+
+def test_keys_and_themes_that_cannot_be_used_have_lines(folder: Path) -> None:
+    path = write(
+        folder,
+        '[keys]\n"run.stopp" = "z"\n"run.stop" = "ctrl+shft+z"\n"run.new" = ""\n'
+        '"help" = "f1,question_mark,ß,ctrl+s,é"\n[console]\ntheme = "neon"\n',
+    )
+    said = "\n".join(project_problems(load_project()))
+    assert f"{path}:2: no key is called 'run.stopp': did you mean 'run.stop'?" in said
+    assert f"{path}:3: 'run.stop' is mapped to 'ctrl+shft+z', which is no key" in said
+    assert f"{path}:4: 'run.new' is mapped to nothing" in said
+    assert f"{path}:7: theme 'neon' is not known" in said and ":5:" not in said

@@ -90,4 +90,8 @@ def test_a_wrong_key_name_is_said_before_the_console_opens(tmp_path: Path) -> No
     (tmp_path / "signaldeck.toml").write_text('[keys]\n"run.stopp" = "z"\n')
     with open_terminal(tmp_path) as terminal:
         assert terminal.status() == 2
-        assert "run.stopp" in terminal.text and "Traceback" not in terminal.text
+        said = terminal.text.replace("\n", "")
+        assert (
+            "signaldeck.toml:2: no key is called 'run.stopp'" in said
+            and "Traceback" not in terminal.text
+        )
