@@ -36,7 +36,8 @@ def page(**changed: str | None) -> str:
     for kind, rows in (("case", cases), ("defect", defects)):
         told = {**rows, **{name: row for name, row in changed.items() if name in rows}}
         tables.append(HEAD.format(kind) + "\n".join(row for row in told.values() if row))
-    return f"# Page\n\n## Cases\n\n{tables[0]}\n\n## Defects\n\n{tables[1]}\n\n## More\n\n| x |\n"
+    tables.append(HEAD.format("section") + (changed.get("s9") or f"| 9.2 | h | {FILE}::test_one |"))
+    return "# Page\n\n## Some\n\n" + "\n\n## More\n\n".join(tables) + "\n\n## Else\n\n| x |\n"
 
 
 REPORT = """<testsuites><testsuite>
@@ -109,6 +110,7 @@ def test_a_page_of_which_everything_ran(tmp_path: Path, capsys: Any) -> None:
         ({"c7": f"| 7 | holds | {FILE}::test_half |"}, f"case 7: {FILE}::test_half: skipped"),
         ({"c7": f"| 7 | holds | {FILE}::test_broken |"}, f"{FILE}::test_broken: failed"),
         ({"c7": f"| 7 | holds | {FILE}::test_unset |"}, f"{FILE}::test_unset: failed"),
+        ({"s9": f"| 9.2 | h | {FILE}::test_other |"}, f"section 9.2: {FILE}::test_other: did not"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(

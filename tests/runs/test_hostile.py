@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine import (
@@ -74,6 +74,9 @@ functions = st.sampled_from(
     (raising, failing, cancelled, leaving, lambda *_: Hostile(), lambda *_: FailsWhenAwaited())
 )
 minutes = st.integers(1, 7)
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""What fails is small enough to be read, and making it smaller would take minutes."""
+
 CALLS: tuple[Callable[[Any, Any], Any], ...] = (
     lambda a, b: set_config(a),
     lambda a, b: set_config({"percent_fee": a, "exit_trigger": b}),
@@ -196,13 +199,13 @@ async def played(made: Any, attack: Attack) -> None:
         assert runs[1].status == "done"
 
 
-@settings(BUSY, max_examples=30)
+@settings(BUSY, max_examples=30, phases=QUICK)
 @given(st.data())
 def test_a_live_position_is_closed_as_if_nothing_had_happened(data: st.DataObject) -> None:
     asyncio.run(survived(Attack(data, live=True)))
 
 
-@settings(BUSY, max_examples=30)
+@settings(BUSY, max_examples=30, phases=QUICK)
 @given(st.data())
 def test_a_backtest_position_is_closed_as_if_nothing_had_happened(data: st.DataObject) -> None:
     asyncio.run(survived(Attack(data, live=False)))
