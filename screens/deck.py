@@ -1,21 +1,23 @@
-"""The Deck: every live run, the signal feed and the totals; where an operator spends the night."""
+"""The Deck: live runs, feed, what waits, milestones, refusals; an operator's place at night."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from console.keymap import bind
-from console.views import FeedEntry, InstanceView
+from console.views import FeedEntry, InstanceView, MilestoneView, RejectionView
 from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, entry_facts
 from screens.instance import InstanceScreen
+from screens.life import LifeScreen
 from screens.report import show_report
+from screens.risk import rejection_facts
 from screens.run_actions import (
     READ_ONLY,
     all_refusal,
@@ -35,15 +37,23 @@ from screens.widgets.header_line import HeaderLine
 from screens.widgets.instances_table import InstancesTable
 from screens.widgets.line_table import LineTable
 from screens.widgets.marked_table import MarkedTable
+from screens.widgets.milestone_tables import MilestonesTable
 from screens.widgets.pane import Pane, PaneStack
+from screens.widgets.risk_tables import RejectionsTable
+from screens.widgets.scheduled_table import ScheduledTable
 from screens.widgets.tones import Cell
 from screens.widgets.totals_line import TotalsLine
 
 _RUN_ACTIONS = ("stop_run", "start_again", "close_now", "cancel_signal")
+_LOWER_LINES: Final = (6, 8)
+"""Lines of the lower panes with their titles, on a tall terminal and on a very tall one."""
+_VERY_TALL: Final = 44
+_WIDE: Final = 150
+"""Terminal columns from which the three lower panes stand side by side."""
 
 
 class DeckScreen(BaseScreen):
-    """Instances above the signal feed, totals below."""
+    """Instances, the signal feed, and below what waits, milestones, refusals; totals at last."""
 
     mode_name = "Deck"
     CSS_PATH = ["base.tcss", "deck.tcss"]  # noqa: RUF012
@@ -63,10 +73,18 @@ class DeckScreen(BaseScreen):
         self.feed = FeedTable(context, id="feed")
         self.instances_pane = Pane("Instances", self.instances, id="instances-pane")
         self.feed_pane = Pane("Signal feed", self.feed, id="feed-pane")
+        self.scheduled = ScheduledTable(context, id="scheduled")
+        self.partials = MilestonesTable(context, id="partials")
+        self.refusals = RejectionsTable(context, id="refusals")
+        self.scheduled_pane = Pane("Scheduled", self.scheduled, id="scheduled-pane")
+        self.partials_pane = Pane("Partials", self.partials, id="partials-pane")
+        self.refusals_pane = Pane("Risk rejections", self.refusals, id="refusals-pane")
+        self.lower = (self.scheduled_pane, self.partials_pane, self.refusals_pane)
+        self._rows = ""
 
     def compose_body(self) -> ComposeResult:
         """Panes and totals."""
-        yield PaneStack([self.instances_pane, self.feed_pane])
+        yield PaneStack([self.instances_pane, self.feed_pane, *self.lower])
         yield TotalsLine()
 
     def on_mount(self) -> None:
@@ -86,11 +104,11 @@ class DeckScreen(BaseScreen):
         snapshot = self.context.snapshot
         self._count_runs()
         self.feed_pane.title.update(note=f"{snapshot.feed_total:,} so far")
-        # A few runs leave their room to the feed; many get more than half.
-        stack = self.query_one(PaneStack)
-        self.instances_pane.styles.max_height = (
-            None if stack.short else max(10, len(snapshot.instances) + 4)
-        )
+        self.scheduled_pane.title.update(note=f"{snapshot.header.scheduled} waiting")
+        self.partials_pane.title.update(note=f"{len(snapshot.milestones):,} kept")
+        refused = sum(view.count for view in snapshot.rejections)
+        self.refusals_pane.title.update(note=many(refused, "signal"))
+        self._share_out()
         if self.feed.has_focus and self.feed.following:
             self._errors_seen()
 
@@ -100,6 +118,21 @@ class DeckScreen(BaseScreen):
         note = many(len(self.context.snapshot.instances), "run")
         self.instances_pane.title.update(note=f"{note}, {chosen} selected" if chosen else note)
         self.refresh_bindings()
+
+    def _share_out(self) -> None:
+        """A few runs leave their room to the feed; many get more than half of what is left."""
+        stack, height = self.query_one(PaneStack), self.size.height
+        lower = _LOWER_LINES[height >= _VERY_TALL]
+        wanted = max(10, len(self.context.snapshot.instances) + 4)
+        beside = not stack.short and self.size.width >= _WIDE
+        stack.set_class(beside, "-beside")
+        if beside:
+            rows = f"{min(wanted, (height - lower) * 3 // 5)} 1fr {lower}"
+            if self._rows != rows:
+                self._rows = stack.styles.grid_rows = rows
+        self.instances_pane.limit(None if stack.short or beside else wanted)
+        for pane in self.lower:
+            pane.limit(None if stack.short or beside else 5)
 
     def on_descendant_focus(self) -> None:
         """Whoever goes to the feed sees its errors."""
@@ -140,7 +173,9 @@ class DeckScreen(BaseScreen):
         if view is None:
             return "there is no live run - press {run.new} to start one"
         if not self.instances.has_focus:
-            return "the keys are in the signal feed - {pane.next} goes to the runs"
+            if self.feed.has_focus:
+                return "the keys are in the signal feed - {pane.previous} goes to the runs"
+            return "the keys are in another pane - {pane.next} goes on towards the runs"
         if action == "report":
             return ""
         marked = self.instances.marked
@@ -155,6 +190,10 @@ class DeckScreen(BaseScreen):
         elif isinstance(row, FeedEntry):
             title = f"{row.action}  {clean(row.symbol)}  {clean(row.strategy_name)}"
             self.app.push_screen(DetailDialog(title, entry_facts(row)))
+        elif isinstance(row, MilestoneView):
+            self.app.push_screen(LifeScreen(self.context, row.signal_id, self.mode_name))
+        elif isinstance(row, RejectionView):
+            self.app.push_screen(DetailDialog("Risk rejection", rejection_facts(row)))
 
     @work
     async def action_stop_run(self) -> None:

@@ -120,7 +120,7 @@ class WalkersScreen(BaseScreen):
             (self.optimizers_pane, len(snapshot.optimizers), height // 8),
         ):
             # Title, headings and rows; an empty table needs its two lines of explanation.
-            pane.styles.max_height = None if short else min(max(2, rows), max(2, most)) + 2
+            pane.limit(None if short else min(max(2, rows), max(2, most)) + 2)
 
     def _show_walker(self) -> None:
         """Ranking and curves; nothing is made anew while neither walker nor metric moved."""

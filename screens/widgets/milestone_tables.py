@@ -85,17 +85,17 @@ class MilestonesTable(Panel, LineTable[MilestoneView]):
             ),
             Column[MilestoneView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), grow=4),
             Column[MilestoneView](
-                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), grow=6, shrink=4
+                "strategy", 10, lambda v: Cell(clean(v.strategy_name)), drop=3, grow=10
             ),
-            Column[MilestoneView]("side", 5, lambda v: Cell(clean(v.position))),
+            Column[MilestoneView]("side", 5, lambda v: Cell(clean(v.position)), drop=1),
             Column[MilestoneView]("reached", 7, _level, right=True),
             Column[MilestoneView](
                 "of the way to", 13,
                 lambda v: Cell("take profit" if v.side == "profit" else "stop loss", "muted"),
             ),
-            Column[MilestoneView]("price", 10, lambda v: Cell(price(v.price)), right=True, grow=2),
+            Column[MilestoneView]("price", 10, lambda v: Cell(price(v.price)), True, 2, 2),
             Column[MilestoneView](
-                "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=1, grow=6
+                "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=4, grow=6
             ),
         )  # fmt: skip
         super().__init__(

@@ -106,6 +106,12 @@ class Pane(Vertical):
         self.styles.height = 1 if folded else None
         self.title.update(folded=folded)
 
+    def limit(self, lines: int | None) -> None:
+        """Be so tall at most; to set what is set already would draw the whole screen."""
+        before = self.styles.max_height
+        if (None if before is None else before.value) != lines:
+            self.styles.max_height = lines
+
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The title shows where the keys go."""
         self.title.update(live=True)

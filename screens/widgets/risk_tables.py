@@ -143,19 +143,21 @@ class RejectionsTable(Panel, SortableTable[RejectionView]):
                 "count", 6, lambda v: Cell(count(v.count), "warn"), right=True,
                 order=lambda v: v.count,
             ),
-            Column[RejectionView]("profile", 16, lambda v: Cell(clean(v.profile)), grow=8),
+            Column[RejectionView](
+                "profile", 16, lambda v: Cell(clean(v.profile)), drop=1, grow=8
+            ),
             Column[RejectionView]("reason", 30, lambda v: Cell(clean(v.reason)), grow=50, shrink=6),
             Column[RejectionView](
                 "newest", 9, lambda v: Cell(recent(v.when, context.now()), "muted"), right=True,
                 order=lambda v: v.when,
             ),
-            Column[RejectionView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), drop=1),
+            Column[RejectionView]("symbol", 8, lambda v: Cell(clean(v.symbol), "strong"), drop=2),
             Column[RejectionView](
-                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), drop=2, grow=6
+                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), drop=3, grow=6
             ),
-            Column[RejectionView]("side", 5, lambda v: Cell(clean(v.position)), drop=4),
+            Column[RejectionView]("side", 5, lambda v: Cell(clean(v.position)), drop=5),
             Column[RejectionView](
-                "slots", 5, lambda v: Cell(str(v.taken), "muted"), right=True, drop=3
+                "slots", 5, lambda v: Cell(str(v.taken), "muted"), right=True, drop=4
             ),
         )  # fmt: skip
         super().__init__(

@@ -34,30 +34,30 @@ class ScheduledTable(Panel, SortableTable[InstanceView]):
                 order=lambda v: v.symbol,
             ),
             Column[InstanceView](
-                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), grow=6, shrink=4
+                "strategy", 14, lambda v: Cell(clean(v.strategy_name)), drop=1, grow=6
             ),
             Column[InstanceView](
-                "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=4, grow=4
+                "exchange", 9, lambda v: Cell(clean(v.exchange_name), "muted"), drop=6, grow=4
             ),
             Column[InstanceView]("side", 5, lambda v: Cell(clean(v.position).partition(" ")[0])),
             Column[InstanceView]("entry", 10, lambda v: Cell(price(v.entry)), right=True, grow=2),
             Column[InstanceView](
-                "last", 10, lambda v: Cell(price(v.last_price)), right=True, grow=2, drop=1
+                "last", 10, lambda v: Cell(price(v.last_price)), right=True, grow=2, drop=3
             ),
             Column[InstanceView](
                 "to go %", 8, lambda v: Cell(percent(distance(v)), "strong"), right=True,
                 order=lambda v: None if (d := distance(v)) is None else -abs(d),
             ),
-            Column[InstanceView]("waited", 7, self._waited, right=True),
+            Column[InstanceView]("waited", 7, self._waited, right=True, drop=2),
             Column[InstanceView](
                 "left", 7, self._left, right=True,
                 order=lambda v: None if v.expires_at is None else -v.expires_at,
             ),
             Column[InstanceView](
-                "stop loss", 10, lambda v: _level(v.stop_loss), right=True, drop=3
+                "stop loss", 10, lambda v: _level(v.stop_loss), right=True, drop=5
             ),
             Column[InstanceView](
-                "take profit", 11, lambda v: _level(v.take_profit), right=True, drop=2
+                "take profit", 11, lambda v: _level(v.take_profit), right=True, drop=4
             ),
         )  # fmt: skip
         super().__init__(

@@ -10,6 +10,7 @@ from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.detail import DetailDialog
 from screens.instance import InstanceScreen
+from screens.life import LifeScreen
 from screens.sample import HEARTBEAT, INSTANCES, NOW, empty_snapshot, feed, snapshot
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.totals_line import TotalsLine
@@ -206,7 +207,7 @@ async def test_run_keys_are_greyed_in_the_feed() -> None:
         await pilot.press("tab", "x", "s")
         await pilot.pause()
         assert {"run.stop", "run.again", "open"} <= greyed(app)
-        assert host.commands == [] and "tab goes to the runs" in toasts(app)
+        assert host.commands == [] and "shift+tab goes to the runs" in toasts(app)
 
 
 async def test_what_the_host_refuses_is_told() -> None:
@@ -307,3 +308,39 @@ async def test_times_left_and_ages_move_without_a_new_snapshot() -> None:
         now[0] += 120
         second = lines(deck(app).instances)[1]
         assert "2h 10m    5s" in first and "2h 08m    2m" in second
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_what_waits_milestones_and_refusals_stand_below_and_open(
+    size: tuple[int, int],
+) -> None:
+    async with console(size=size) as (app, host, pilot):
+        shown = deck(app)
+        await pilot.press("tab", "tab")
+        await pilot.pause()
+        assert "-0.54" in lines(shown.scheduled)[1] and "1 waiting" in "".join(
+            lines(shown.scheduled_pane.title)
+        )
+        await pilot.press("x")
+        assert "the keys are in another pane" in toasts(app) and host.commands == []
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, InstanceScreen) and app.screen.run_id == "live-3"
+        await pilot.press("escape", "tab", "j", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, LifeScreen)
+        await pilot.press("escape", "tab")
+        await pilot.pause()
+        assert "at most 3 positions at once" in lines(shown.refusals)[1]
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        assert "how often" in str(app.screen.query("#facts Static").first().render())
+        await pilot.press("escape", "tab")
+        await pilot.pause()
+        assert shown.instances.has_focus
+        fewer = replace(snapshot(), rejections=(), milestones=())
+        host.swap(fewer, "risk", "milestones")
+        await pilot.press("shift+tab")
+        await pilot.pause()
+        assert "no signal has been refused" in "\n".join(lines(shown.refusals))

@@ -148,7 +148,9 @@ async def test_the_deck_fills_by_itself_and_its_keys_work() -> None:
         await pilot.press("5")
         await until(pilot, lambda: isinstance(app.screen, BacktestsScreen))
         await pilot.press("1")
-        await until(pilot, lambda: app.screen is deck)
+        await until(pilot, lambda: app.screen is deck and deck.partials.rows)
+        await until(pilot, lambda: deck.refusals.rows == app.host.snapshot.rejections)
+        await until(pilot, lambda: len(deck.scheduled.rows) == app.host.snapshot.header.scheduled)
 
 
 async def test_a_live_run_is_started_stopped_and_started_again_by_keyboard() -> None:
