@@ -22,6 +22,8 @@ from console.run_requests import exchange_names, exchange_symbols
 from console.settings import ConfigError, Project, read_project
 from engine import Engine
 from engine.domain.errors import EngineError
+from engine.domain.settings import Settings
+from engine.language_models import look_at_models
 from engine.runtime import ExchangeSpec, open_reader
 
 OLDEST_PYTHON = (3, 11)
@@ -30,6 +32,10 @@ OLDEST_PYTHON = (3, 11)
 SMALLEST_TERMINAL = (80, 24)
 """Columns and lines the screens need at least."""
 
+MODEL_SECONDS = 2.0
+"""How long a language model's host may take to say what it has."""
+
+_SHOWN_MODELS = 8
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -152,6 +158,27 @@ def _project_checks(project: Project) -> Iterator[Check]:
         if not problem and Path(project.state).exists():
             yield _state_file_check(project.state)
     yield from asyncio.run(_engine_checks(project))
+    yield asyncio.run(_model_check(project))
+
+
+async def _model_check(project: Project) -> Check:
+    """The language model; a project that asks for none has nothing to mend."""
+    found = await look_at_models(Settings().updated(project.engine), MODEL_SECONDS)
+    asked = f"{found.model} at {found.host or 'no usable address'}"
+    if found.problem and not found.wanted:
+        return Check("ollama", "ok", f"not used: nothing is configured, and none at {found.host}")
+    if found.problem:
+        fix = "only strategies and optimizers that ask a model need it"
+        return Check("ollama", "warn", f"{asked}: {found.problem}", fix)
+    names = ", ".join(found.models[:_SHOWN_MODELS]) or "no models"
+    more = len(found.models) - _SHOWN_MODELS
+    listed = f"{names} and {more} more" if more > 0 else names
+    if found.has_model:
+        return Check("ollama", "ok", f"{asked} is there, beside {listed}")
+    if not found.wanted:
+        return Check("ollama", "ok", f"{found.host} answers with {listed}; not configured")
+    fix = f"ollama pull {found.model}, or name another as model in [ollama] of signaldeck.toml"
+    return Check("ollama", "warn", f"{asked} is not there, only {listed}", fix)
 
 
 def _state_file_check(state: str) -> Check:

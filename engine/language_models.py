@@ -9,10 +9,62 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.domain.errors import LanguageModelError
 from engine.domain.ports import LanguageModel
 from engine.domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHost:
+    """Where language models are asked, and what was found there.
+
+    Attributes:
+        host: its address; "" when what is configured is none.
+        model: the model that is asked.
+        wanted: whether the settings or the environment name a host, a model or a key.
+        models: what the host has.
+        problem: why it could not be asked, "" when it answered.
+    """
+
+    host: str
+    model: str
+    wanted: bool
+    models: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the model is there; ``latest`` is what Ollama means by a name without a tag."""
+        return self.model in self.models or f"{self.model}:latest" in self.models
+
+
+async def look_at_models(settings: Settings, seconds: float) -> ModelHost:
+    """Ask the configured host once which models it has; never raises.
+
+    Args:
+        settings: as of `LanguageModels.choose`.
+        seconds: time limit.
+    """
+    from engine.adapters.llm.ollama import DEFAULT_MODEL, OllamaModel, choose_host
+
+    names = ("OLLAMA_HOST", "OLLAMA_MODEL", "OLLAMA_API_KEY")
+    wanted = bool(settings.ollama_host or settings.ollama_model) or any(
+        os.environ.get(name, "").strip() for name in names
+    )
+    host, key = "", os.environ.get("OLLAMA_API_KEY", "").strip()
+    name = settings.ollama_model or os.environ.get("OLLAMA_MODEL") or DEFAULT_MODEL
+    try:
+        host = choose_host(settings.ollama_host, os.environ)
+        model = OllamaModel(host, name, seconds, key)
+        try:
+            return ModelHost(host, name, wanted, await model.models())
+        finally:
+            await model.close()
+    except LanguageModelError as error:
+        return ModelHost(host, name, wanted, problem=str(error))
 
 
 class LanguageModels:

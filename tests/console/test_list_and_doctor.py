@@ -10,6 +10,7 @@ import pytest
 from console.cli import run as run_here
 from engine.adapters.store.sqlite import SqliteStore
 from tests.console.cli_bed import COMMAND, Run, strategy_file
+from tests.servers.ollama import MODEL, serving
 from tests.store.store_bed import key_of, opening, tampered
 
 EXAMPLES = {"sma-cross", "breakout", "rsi-reversion", "llm-signal"}
@@ -105,6 +106,7 @@ def test_doctor_finds_a_healthy_installation(run: Run, tmp_path: Path) -> None:
     assert "textual" in checks["packages"]["detail"]
     assert all(name in checks["strategies"]["detail"] for name in EXAMPLES)
     assert checks["exchange simulated"]["status"] == "ok"
+    assert checks["ollama"]["status"] == "ok", "nobody has configured it"
     assert checks["log"]["detail"].startswith(str(tmp_path / "home"))
 
 
@@ -152,6 +154,38 @@ async def test_doctor_looks_into_the_state_file(
         file.write(b"x" * 4096)
     damaged = await row(1)
     assert damaged["status"] == "fail" and f"{path} is damaged" in damaged["detail"]
+
+
+async def test_doctor_asks_the_language_models_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("OLLAMA_HOST", "OLLAMA_MODEL", "OLLAMA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def row(table: str) -> tuple[str, str]:
+        (tmp_path / "signaldeck.toml").write_text(table)
+        assert await asyncio.to_thread(run_here, ["doctor", "--json"]) == 0
+        checks = json.loads(capsys.readouterr().out)["checks"]
+        found = next(check for check in checks if check["name"] == "ollama")
+        return found["status"], f"{found['detail']} {found['fix']}"
+
+    async with serving("hold") as server:
+        host = f'[ollama]\nhost = "{server.url}"\n'
+        status, said = await row(f'{host}model = "{MODEL}"\n')
+        assert status == "ok" and f"{MODEL} at {server.url} is there" in said
+        status, said = await row(f'{host}model = "other"\n')
+        assert status == "warn" and f"only {MODEL} ollama pull other" in said
+        monkeypatch.setattr("console.doctor.MODEL_SECONDS", 0.2)
+        server.models = ()
+        status, said = await row(host)
+        assert status == "warn" and "within 0.2 s" in said
+    status, said = await row(host)
+    assert status == "warn" and f"no Ollama answers at {server.url}" in said
+    status, said = await row('[ollama]\nhost = "http://me:secret@localhost"\n')
+    assert status == "warn" and "user name or password" in said and "secret" not in said
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:1")
+    assert (await row(""))[0] == "warn", "the environment names a host"
 
 
 def test_doctor_survives_a_broken_configuration(run: Run, work: Path) -> None:

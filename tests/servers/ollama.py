@@ -69,7 +69,7 @@ class OllamaServer:
 
     Attributes:
         answer: what the model says to a request.
-        models: names it has.
+        models: names it has; without any it never says which.
         url: such as ``http://127.0.0.1:40123``.
         asked: requests so far, the newest last.
     """
@@ -84,7 +84,7 @@ class OllamaServer:
     async def start(self) -> None:
         """Listen on loopback."""
         app = web.Application()
-        app.add_routes([web.post("/api/chat", self._chat)])
+        app.add_routes([web.post("/api/chat", self._chat), web.get("/api/tags", self._tags)])
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
         )
@@ -97,6 +97,11 @@ class OllamaServer:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _tags(self, request: web.Request) -> web.Response:
+        if not self.models:
+            await asyncio.Event().wait()  # a server that takes a request and never answers
+        return web.json_response({"models": [{"model": name} for name in self.models]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

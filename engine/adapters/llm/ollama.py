@@ -8,10 +8,10 @@ made good here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -33,6 +33,7 @@ MOST_CHARACTERS: Final = 1_000_000
 """Characters of an answer that are waited for."""
 
 _CONNECT_SECONDS: Final = 10.0
+_T = TypeVar("_T")
 
 
 def choose_host(configured: str, environment: Mapping[str, str]) -> str:
@@ -104,10 +105,26 @@ class OllamaModel:
         self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None
     ) -> str:
         """The model's answer to a conversation; see `engine.domain.ports.LanguageModel`."""
+        return await self._in_words(self._chat(messages, schema))
+
+    async def models(self) -> tuple[str, ...]:
+        """Names of the models that the host has.
+
+        Raises:
+            LanguageModelError: the host cannot be asked, as in `chat`.
+        """
+        return await self._in_words(self._listed())
+
+    async def _listed(self) -> tuple[str, ...]:
+        found = await self._client.list()
+        return tuple(item.model for item in found.models if item.model)
+
+    async def _in_words(self, work: Awaitable[_T]) -> _T:
+        """Wait within the time limit; whatever goes wrong becomes a sentence for the operator."""
         deadline = asyncio.timeout(self._timeout)
         try:
             async with deadline:
-                return await self._chat(messages, schema)
+                return await work
         except TimeoutError:
             raise self._late() from None
         except httpx.TimeoutException as error:
