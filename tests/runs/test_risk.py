@@ -406,6 +406,6 @@ async def test_a_profile_that_is_gone_refuses() -> None:
         made.engine.risks.remove("a")
         await made.until(15)
         assert made.actions() == [("scheduled", 0), ("cancelled", 10)]
-        assert made.heard["signal"][-1].reason == "risk" and made.errors() == []
+        assert made.heard["signal"][-1].cancel_reason == "risk" and made.errors() == []
         (event,) = made.heard["risk"]
         assert "'a' is not registered any more" in event.comment
