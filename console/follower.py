@@ -18,9 +18,11 @@ from typing import Final, TypeVar
 from console import kept_walkers
 from console.about import about
 from console.deck import DeckState
+from console.distant import DistantRuns
 from console.kept_backtests import KIND, recalled
 from console.memory import Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
+from console.settings import Project
 from console.views import DeckSnapshot, FieldError, InstanceDetail, Quote, RunRequest
 from engine.core.pricing import pnl
 from engine.domain.changes import NumberedEvent, RunState
@@ -62,15 +64,17 @@ class FollowingHost:
     Args:
         state: the file.
         badge: what the header always says.
+        project: configuration of the owner's project, which says where bars come from.
     """
 
     read_only = True
     restored = ""
 
-    def __init__(self, state: str | Path, badge: str) -> None:
+    def __init__(self, state: str | Path, badge: str, project: Project | None = None) -> None:
         self.path: Final = Path(state)
         self.memory = Memory()
-        self.about = about(str(state))
+        self.about = about(str(state), project)
+        self._distant = DistantRuns(project, lambda: self._newest)
         self._notify: Callable[[HostEvent], None] | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="signaldeck-follower", daemon=True)
@@ -174,15 +178,17 @@ class FollowingHost:
         return self._refused()
 
     def instance_detail(self, run_id: str, interval: str) -> Future[InstanceDetail]:
-        """Refused: bars are not in the state file."""
-        return self._refused()
+        """What the file knows of a run, with bars from its exchange."""
+        for key, run in tuple(self._runs.items()):
+            if str(key) == run_id:
+                trades = tuple(self._tallies[key].trades)
+                return self._distant.detail(run_id, key, run.instance, trades, interval)
+        future: Future[InstanceDetail] = Future()
+        future.set_exception(RunStateError(f"run {run_id!r} is not in {self.path.name} any more"))
+        return future
 
     def skip_strategy(self, run_id: str, strategy_name: str) -> Future[str]:
         """Refused."""
-        return self._refused()
-
-    def rank_by(self, run_id: str, metric: str) -> Future[str]:
-        """Refused: what is followed is ranked where it runs."""
         return self._refused()
 
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
@@ -213,6 +219,7 @@ class FollowingHost:
         except Exception as error:
             self._failed(error)
         finally:
+            self._distant.close()
             self._closed.set_result(None)
 
     def _follow(self, reader: Reader) -> None:

@@ -87,12 +87,14 @@ def open_demo(
 
 def follow_console(project: Project) -> int:
     """Open the read-only console on a project's state file; returns the exit status."""
-    return _open(lambda: FollowingHost(project.state, BADGE), project)
+    return _open(lambda: FollowingHost(project.state, BADGE, project), project)
 
 
 def follow_demo(state: str | None = None) -> int:
     """Open the read-only console on a demo's state file; returns the exit status."""
-    return _open(lambda: FollowingHost(state or DEMO_STATE, DEMO_BADGE), None)
+    path = state or DEMO_STATE
+    market = demo_plan(state=path, live=False).project
+    return _open(lambda: FollowingHost(path, DEMO_BADGE, market), None)
 
 
 def supervise(

@@ -10,14 +10,15 @@ import pytest
 
 from console.follower import ALONE, FOLLOWING, UNREADABLE, FollowingHost
 from console.notices import Notice
+from console.settings import Project
 from engine.domain.errors import RunStateError, StateError
 from tests.console.cli_bed import strategy_file
 from tests.console.host_bed import TIMEOUT, Watcher, live, past, running
 from tests.console.test_host_restore import LONG, plan_on
 
 
-def followed(folder: Path) -> Watcher:
-    host = FollowingHost(folder / "state.db", "SIGNALS ONLY")
+def followed(folder: Path, project: Project | None = None) -> Watcher:
+    host = FollowingHost(folder / "state.db", "SIGNALS ONLY", project)
     watcher = Watcher(host)
     host.start()
     return watcher
@@ -34,7 +35,7 @@ def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
         run_id = owner.host.start_run(live("holds")).result(TIMEOUT)
         owner.host.start_run(past("holds")).result(TIMEOUT)
         own = owner.until(lambda s: s.header.open == 1 and s.backtests[0].status == "done")
-        watcher = followed(tmp_path)
+        watcher = followed(tmp_path, plan_on(tmp_path).project)
         shot = watcher.until(lambda s: s.instances and s.instances[0].position == "long")
         assert shot.header.badge == f"{FOLLOWING}  SIGNALS ONLY"
         view, seen = own.instances[0], shot.instances[0]
@@ -46,6 +47,16 @@ def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
         assert shot.feed[0].action in ("closed", "opened")
         watcher.until(lambda _: "closed" in {n.entry.action for n in watcher.of(Notice)})
         watcher.until(lambda s: s.header.exchanges[0].newest_close is not None)
+        following: Any = watcher.host
+        told = following.instance_detail(shot.instances[0].instance_id, "5m").result(TIMEOUT)
+        true = owner.host.instance_detail(run_id, "5m").result(TIMEOUT)
+        # The owner may have lived through another bar between the two questions.
+        bars = dict(zip(true.bars.opened, true.bars.close, strict=True))
+        said = (told.bars.opened, told.bars.close)
+        same = [bars.get(at) == close for at, close in zip(*said, strict=True)]
+        assert told.problem == "" and len(same) > 200 and all(same[1:])
+        assert told.strategy_hash == true.strategy_hash and told.settings == true.settings
+        assert told.statistics is not None and told.statistics.total_trades == 1
     shot = watcher.until(lambda s: s.header.badge.startswith(ALONE))
     with running(plan_on(tmp_path)):
         watcher.until(lambda s: not s.header.badge.startswith(ALONE))
@@ -76,7 +87,7 @@ def test_nothing_can_be_commanded(tmp_path: Path) -> None:
         refused: list[Future[Any]] = [
             host.start_run(live("holds")), host.check(live("holds")), host.stop_run("1"),
             host.start_again("1"), host.close_run("1"), host.cancel_run("1"), host.quote("1"),
-            host.stop_runs(["1"]), host.close_runs(["1"]), host.instance_detail("1", "1m"),
+            host.stop_runs(["1"]), host.close_runs(["1"]),
         ]  # fmt: skip
         for future in refused:
             with pytest.raises(RunStateError, match=r"this console only follows state\.db"):
