@@ -236,10 +236,6 @@ class EngineHost:
         """Leave one strategy of a walker out; the others go on."""
         return self._command(lambda: self._at_desk(lambda d: d.skip(run_id, strategy_name)))
 
-    def rank_by(self, run_id: str, metric: str) -> Future[str]:
-        """Rank a walker by another metric."""
-        return self._command(lambda: self._at_desk(lambda d: d.rank_by(run_id, metric)))
-
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange; () when it cannot tell."""
         return self._command(lambda: symbols_of(self._engine, self._workshop, exchange_name))

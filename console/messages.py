@@ -104,10 +104,6 @@ class HostPort(Protocol):
         """Leave one strategy of a walker out; gives a sentence."""
         ...
 
-    def rank_by(self, run_id: str, metric: str) -> Future[str]:
-        """Rank a walker by another metric; gives a sentence."""
-        ...
-
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """Symbols of an exchange, empty when it cannot tell."""
         ...

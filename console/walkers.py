@@ -16,10 +16,10 @@ from typing import Final, cast
 from console.kept_walkers import KIND, kept, recalled
 from console.views import RunRequest
 from console.walker_views import WalkerRow, WalkerView
-from engine.core.ranking import best, judged, ranked
+from engine.core.ranking import best
 from engine.domain.changes import FinishedSaved
-from engine.domain.errors import EngineError, RunStateError, SchemaError
-from engine.domain.walks import METRICS, Candidate, Status, WalkedStrategy, WalkerStatistics
+from engine.domain.errors import EngineError, RunStateError
+from engine.domain.walks import Candidate, Status, WalkedStrategy, WalkerStatistics
 from engine.parallel import PoolRunner, Sources
 from engine.runs.group_runs import GroupRuns, Walk
 from engine.runs.walker import WalkerExecution
@@ -150,17 +150,6 @@ class WalkerDesk:
         self._show(entry)
         return f"{name} is skipped"
 
-    def rank_by(self, run_id: str, metric: str) -> str:
-        """Rank by another metric, whether the walker has ended or not.
-
-        Raises:
-            SchemaError: the metric is unknown.
-        """
-        entry = self._entries[run_id]
-        entry.view = ranked_by(entry.view, metric)
-        self._show(entry)
-        return f"{run_id} is ranked by {metric}"
-
     async def close(self) -> None:
         """End every walker now; their workers are killed."""
         tasks = [entry.task for entry in self._entries.values() if entry.task]
@@ -240,24 +229,15 @@ def _running_view(entry: _Entry, found: WalkerStatistics) -> WalkerView:
     )
 
 
-def ranked_by(view: WalkerView, metric: str) -> WalkerView:
-    """A walker that has ended, by another metric.
-
-    Raises:
-        SchemaError: the metric is unknown.
-    """
-    if metric not in METRICS:
-        raise SchemaError(f"metric {metric!r} is unknown: use one of {', '.join(METRICS)}")
-    walked = [
+def walked(view: WalkerView) -> list[WalkedStrategy]:
+    """The strategies of a walker that may have ended, as the walker names them, unranked."""
+    return [
         WalkedStrategy(
             Candidate(row.name, row.name), cast(Status, row.status), None, row.progress,
             row.outcome, row.error,
         )
         for row in sorted(view.rows, key=lambda row: row.place)
     ]  # fmt: skip
-    found = judged(walked, metric)
-    places = {row.name: row.place for row in view.rows}
-    return _with_ranking(replace(view, metric=metric), places, ranked(found), best(found))
 
 
 def _with_ranking(

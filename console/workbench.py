@@ -98,16 +98,6 @@ class Workbench:
         self._walker(run_id)
         return self._walkers.skip(run_id, strategy_name)
 
-    def rank_by(self, run_id: str, metric: str) -> str:
-        """Rank a walker by another metric, whether it has ended or not.
-
-        Raises:
-            RunStateError: there is no such walker.
-            SchemaError: the metric is unknown.
-        """
-        self._walker(run_id)
-        return self._walkers.rank_by(run_id, metric)
-
     async def recall(self, finished: Sequence[FinishedSaved]) -> None:
         """List what earlier sessions finished, given oldest first."""
         self._walkers.take_numbers(finished)  # before anything is awaited

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
 from console.views import OptimizerView
 from console.walker_views import WalkerRow, WalkerView
+from console.walkers import walked
 from engine.core.ranking import best, judged, ranked
-from engine.domain.walks import METRICS, Candidate, Status, WalkedStrategy, WalkerStatistics
+from engine.domain.walks import METRICS, WalkerStatistics
 from engine.reports.walker import walker_report
 from screens.detail import Fact
 from screens.text import clean, day
@@ -54,14 +55,7 @@ def curves(view: WalkerView, order: Sequence[Contender], chosen: str) -> tuple[C
 def statistics_of(view: WalkerView, metric: str) -> WalkerStatistics:
     """What reports are made of, ranked by a metric; by the walker's own where it ranks by none."""
     metric = metric if metric in METRICS else view.metric
-    walked = [
-        WalkedStrategy(
-            Candidate(row.name, row.name), cast(Status, row.status), None, row.progress,
-            row.outcome, row.error,
-        )
-        for row in sorted(view.rows, key=lambda row: row.place)
-    ]  # fmt: skip
-    found = judged(walked, metric)
+    found = judged(walked(view), metric)
     winner = best(found)
     return WalkerStatistics(
         walker_name=view.walker_name,

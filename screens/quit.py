@@ -40,7 +40,6 @@ def quit_dialog(snapshot: DeckSnapshot, host: HostPort) -> ConfirmDialog:
     With a state file quitting loses nothing: what is held goes on at the next start.
     """
     header = snapshot.header
-    tests = sum(view.status not in _ENDED for view in snapshot.backtests)
     lines: list[str] = []
     answers = [Answer("stay", "Stay")]
     if host.read_only:
@@ -57,11 +56,23 @@ def quit_dialog(snapshot: DeckSnapshot, host: HostPort) -> ConfirmDialog:
     else:
         lines.append("No live run is going on.")
         answers.append(Answer("quit", "Quit"))
-    if tests:
-        lines.append(f"{many(tests, 'backtest')} will be stopped.")
+    if others := _beside_live_runs(snapshot):
+        lines.append(f"{', '.join(others)} will be stopped.")
     dialog = ConfirmDialog("Quit signaldeck?", "\n".join(lines), answers)
     dialog.add_class(QUITTING)
     return dialog
+
+
+def _beside_live_runs(snapshot: DeckSnapshot) -> list[str]:
+    going_on = {
+        "backtest": [view.status for view in snapshot.backtests],
+        "walker": [view.status for view in snapshot.walkers],
+        "optimizer": [view.status for view in snapshot.optimizers],
+    }
+    counts = {
+        kind: sum(status not in _ENDED for status in found) for kind, found in going_on.items()
+    }
+    return [many(amount, kind) for kind, amount in counts.items() if amount]
 
 
 class DrainDialog(ModalScreen[None]):

@@ -393,10 +393,6 @@ class SampleHost:
         """Take note of it."""
         return self._answer(f"skip {run_id} {strategy_name}", f"{strategy_name} is skipped")
 
-    def rank_by(self, run_id: str, metric: str) -> Future[str]:
-        """Take note of it."""
-        return self._answer(f"rank {run_id} {metric}", f"{run_id} is ranked by {metric}")
-
     def symbols(self, exchange_name: str) -> Future[tuple[str, ...]]:
         """The symbols of the catalog."""
         named = (e.symbols for e in self._snapshot.catalog.exchanges if e.name == exchange_name)

@@ -9,8 +9,8 @@ from typing import Final
 
 from console.views import OptimizerView
 from console.walker_views import WalkerRow, WalkerView
-from console.walkers import ranked_by
 from engine.domain.outcome import BacktestOutcome
+from screens.comparison import statistics_of
 from screens.sample_outcome import JANUARY, outcome
 
 _MONTH: Final = 30 * 86_400_000
@@ -27,6 +27,23 @@ def _outcome(name: str, seed: int) -> BacktestOutcome:
 
 def _done(name: str, place: int, seed: int) -> WalkerRow:
     return WalkerRow(name, place, "done", progress=1.0, outcome=_outcome(name, seed))
+
+
+def ranked_by(view: WalkerView, metric: str) -> WalkerView:
+    """The walker as its desk would show it, ranked by a metric."""
+    found = statistics_of(view, metric)
+    rows = {row.name: row for row in view.rows}
+    ranked = tuple(
+        replace(
+            rows[item.strategy_name],
+            rank=at if item.metric_value is not None else None,
+            metric_value=item.metric_value,
+            best=item.strategy_name == found.best_strategy,
+        )
+        for at, item in enumerate(found.strategies, start=1)
+    )
+    winner, value = found.best_strategy or "", found.best_metric
+    return replace(view, metric=metric, rows=ranked, best_strategy=winner, best_metric=value)
 
 
 def _walker(run_id: str, status: str, rows: tuple[WalkerRow, ...], **changes: object) -> WalkerView:

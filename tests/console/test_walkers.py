@@ -21,8 +21,7 @@ from console.views import RunRequest
 from console.walker_views import WalkerView
 from console.walkers import WalkerDesk
 from engine import Engine
-from engine.domain.errors import EngineError, RunStateError, SchemaError, StateError
-from engine.domain.walks import METRICS
+from engine.domain.errors import EngineError, RunStateError, StateError
 from engine.jobs import ENTRY
 from engine.runs.workers import WorkerPool
 from tests.console.host_bed import TIMEOUT, Watcher, running
@@ -109,7 +108,7 @@ def ended(view: WalkerView) -> bool:
     return view.status in ("done", "stopped", "failed")
 
 
-async def test_rows_fill_in_and_the_metric_can_be_switched(tmp_path: Path) -> None:
+async def test_rows_fill_in_and_are_ranked(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         run_id = made.start(REQUEST)
         assert (run_id, made.desk.active, made.desk.knows(run_id)) == ("walker-1", 1, True)
@@ -134,19 +133,13 @@ async def test_rows_fill_in_and_the_metric_can_be_switched(tmp_path: Path) -> No
         assert {len(outcome.equity) for outcome in outcomes.values()} == {2}
         assert len(outcomes["longs"].trades) > 10 and outcomes["none"].trades == ()
         assert sorted(row.place for row in view.rows) == [0, 1, 2]
-        assert "ranked by win_rate" in made.desk.rank_by(run_id, "win_rate")
-        again = made.views[-1]
-        assert again.metric == "win_rate" and again.status == "done"
-        assert [(r.name, r.rank) for r in again.rows][-1] == ("none", None)
-        with pytest.raises(SchemaError, match="'luck' is unknown"):
-            made.desk.rank_by(run_id, "luck")
         with pytest.raises(RunStateError, match="already ended"):
             made.desk.stop(run_id)
         with pytest.raises(RunStateError, match="already ended"):
             made.desk.skip(run_id, "longs")
 
 
-async def test_what_is_kept_comes_back_and_can_be_ranked_again(tmp_path: Path) -> None:
+async def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         made.start(REQUEST)
         view = await made.until(ended)
@@ -163,10 +156,6 @@ async def test_what_is_kept_comes_back_and_can_be_ranked_again(tmp_path: Path) -
             recalled(broken)
         await other.desk.recall([finished, broken], older.append)
         assert older == [view] and other.desk.request_of("walker-1") == REQUEST
-        for metric in METRICS:
-            made.desk.rank_by("walker-1", metric)
-            other.desk.rank_by("walker-1", metric)
-            assert other.views[-1] == made.views[-1], metric
         assert kept(request, back, finished.when) == finished
         assert other.start(REQUEST) == "walker-8", "numbers are not used again"
         await other.desk.close()
@@ -245,11 +234,9 @@ def test_the_host_runs_walkers_keeps_them_and_lists_them_again(tmp_path: Path) -
         assert [view.run_id for view in host.snapshot.walkers] == [run_id]
         shot = watch.until(lambda s: s.walkers[0].status == "done")
         assert shot.versions.walkers > 1 and len(shot.walkers[0].rows) == 3
-        assert "win_rate" in host.rank_by(run_id, "win_rate").result(TIMEOUT)
-        assert host.snapshot.walkers[0].metric == "win_rate"
         for refused in (
             host.skip_strategy(run_id, "longs"), host.stop_run(run_id),
-            host.rank_by("backtest-1", "cagr"), host.rank_by(run_id, "luck"),
+            host.skip_strategy("backtest-1", "longs"),
         ):  # fmt: skip
             with pytest.raises(EngineError):
                 refused.result(TIMEOUT)
@@ -267,9 +254,8 @@ def test_the_host_runs_walkers_keeps_them_and_lists_them_again(tmp_path: Path) -
         follower.start()
         seen = follows.until(lambda s: len(s.walkers) == 2).walkers
         assert {view.run_id for view in seen} == {"walker-1", "walker-2"}
-        for refused in (follower.skip_strategy("walker-1", "a"), follower.rank_by("walker-1", "b")):
-            with pytest.raises(RunStateError, match="read-only"):
-                refused.result(TIMEOUT)
+        with pytest.raises(RunStateError, match="read-only"):
+            follower.skip_strategy("walker-1", "a").result(TIMEOUT)
         follower.begin_shutdown(drain=False).result(TIMEOUT)
         assert follower.join(TIMEOUT)
         assert watch.host.start_run(REQUEST).result(TIMEOUT) == "walker-3"

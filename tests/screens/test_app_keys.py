@@ -160,7 +160,7 @@ async def test_quitting_asks_and_starts_on_stay() -> None:
         assert app.focused is not None and app.focused.id == "answer-stay"
         detail = str(app.screen.query_one("#detail").render())
         assert "6 live runs with 3 open positions and 1 scheduled signal." in detail
-        assert "3 backtests will be stopped." in detail
+        assert "3 backtests, 1 walker, 1 optimizer will be stopped." in detail
         await pilot.press("ctrl+q")
         await pilot.pause()
         assert len(app.screen_stack) == 2, "one question at a time"

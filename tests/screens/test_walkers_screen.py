@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from console.app import SignaldeckApp
-from console.walkers import ranked_by
 from engine.domain.walks import METRICS
 from screens.comparison import CURVES, contenders, curves, statistics_of
 from screens.detail import DetailDialog
 from screens.result import ResultScreen
 from screens.sample import empty_snapshot, outcome, snapshot
-from screens.sample_walkers import OPTIMIZERS, walkers
+from screens.sample_walkers import OPTIMIZERS, ranked_by, walkers
 from screens.text_screen import TextScreen
 from screens.walkers import WalkersScreen
 from screens.widgets.ranking_table import METRICS as RANKED_BY
