@@ -16,7 +16,7 @@ from engine.domain.events import ExchangeStatus
 from engine.domain.ports import Clock
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.time import MINUTE
-from engine.services.bus import Bus
+from engine.services.bus import Bus, outside_listeners
 
 LOOK_EVERY: Final = MINUTE
 """How often the use of the rate limit is looked at: no request is made for it."""
@@ -45,7 +45,7 @@ class ExchangeWatch:
         self._tried_at = 0
         self._measuring = asyncio.Lock()
         self._task = asyncio.get_running_loop().create_task(
-            self._run(), name=f"watch {schema.name}"
+            self._run(), name=f"watch {schema.name}", context=outside_listeners()
         )
 
     async def offset(self) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from engine.domain.errors import RunError
 from engine.domain.signals import Action, TickResult
+from engine.services.context import current_execution
 from engine.services.isolation import user_error
 
 Listener: TypeAlias = Callable[[Any], Any]
@@ -50,9 +51,13 @@ def waiting_for_a_run() -> AbstractContextManager[None]:
 
 
 def outside_listeners() -> Context:
-    """A copy of the current context for a task that outlives the listener that starts it."""
+    """A copy of the current context for a task that outlives the user code that starts it.
+
+    It belongs to no event that is being handled, and to no instant of any run.
+    """
     context = copy_context()
     context.run(_handling.set, None)
+    context.run(current_execution.set, None)
     return context
 
 
@@ -172,12 +177,12 @@ class Subscription:
                 task = asyncio.get_running_loop().create_task(_finish(outcome), context=context)
                 error = await task
                 if error is not None:
-                    self._bus.listener_failed(self, payload, error)
+                    context.run(self._bus.listener_failed, self, payload, error)
         except BaseException as raised:
             error = user_error(raised)
             if error is None:
                 raise
-            self._bus.listener_failed(self, payload, error)
+            context.run(self._bus.listener_failed, self, payload, error)
 
 
 async def _finish(outcome: Any) -> Exception | None:

@@ -359,3 +359,56 @@ async def test_a_plain_strategy_gets_older_bars_from_an_exchange_that_has_to_wai
         await run(made, 3)
         assert made.errors() == []
     assert seen == [100, 3, 1100, 3, 2100, 3, 3100, 3]
+
+
+async def test_a_listeners_failure_is_told_at_the_instant_of_its_event() -> None:
+    """The task that handles events is older than most of them."""
+    heard: list[tuple[int, int]] = []
+
+    async def late(result: Any) -> None:
+        await asyncio.sleep(0)
+        raise ValueError("mine")
+
+    def broken(result: Any) -> None:
+        raise ValueError("mine")
+
+    async with bed(frame=(0, 9), topics=()) as made:
+        listen_signal(late)
+        listen_signal(broken)
+        listen_error(lambda error: heard.append((minute_of(error.when), minute_of(get_date()))))
+        made.strategy(lambda s, w: long(3))
+        await made.results()
+    assert {said for said, _ in heard} >= {0, 1, 2, 3, 9}
+    assert [said for said, _ in heard] == [seen for _, seen in heard]
+
+
+async def test_a_run_started_inside_another_one_knows_nothing_of_its_instant() -> None:
+    seen: list[str] = []
+
+    def note(name: str) -> None:
+        try:
+            seen.append(f"{name} {get_date()}")
+        except ContextError:
+            seen.append(name)
+
+    def get_candles_(symbol: str, interval: str, since: datetime, limit: int) -> Any:
+        note("exchange")
+        first = minute_of(since)
+        return flat(max(first, -10), min(first + limit, 90))
+
+    async def get_signal(symbol: str, when: datetime) -> None:
+        if symbol == "OUTER" and minute_of(when) == 3:
+            Backtest.background(
+                "INNER", strategy_name="asked", exchange_name="memory", frame_name="frame"
+            )
+
+    async with bed(frame=(0, 5), get_candles=get_candles_, topics=()) as made:
+        for topic in ("progress_backtest", "performance", "done_backtest"):
+            made.engine.bus.subscribe(topic, lambda event: note(type(event).__name__))
+        made.strategy(get_signal)
+        await made.results(symbol="OUTER")
+        await made.instance(symbol="INNER").wait()
+        await made.engine.bus.flush()
+    assert seen.count("exchange") >= 2
+    assert seen.count("Done") == 2
+    assert set(seen) == {"exchange", "Done", "BacktestProgress", "Performance"}
