@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from console.about import MEMORY, About, about
+from console.preferences import ConsoleSection
 from screens.detail import DetailDialog
 from screens.instance import InstanceScreen
+from screens.sample import snapshot
 from screens.widgets.candle_chart import CandleChart
-from tests.screens.bed import LARGE, console, lines
+from tests.screens.bed import LARGE, console, lines, until
 
 
 def shown(app: object, query: str) -> str:
@@ -14,7 +18,15 @@ def shown(app: object, query: str) -> str:
 
 
 async def test_the_information_screen_and_the_question_without_a_state_file() -> None:
-    async with console(size=LARGE) as (app, host, pilot):
+    section = ConsoleSection(bell=("error",))
+    async with console(size=LARGE, section=section) as (app, host, pilot):
+        rings: list[str] = []
+        app.bell = lambda: rings.append("ring")  # type: ignore[method-assign]
+        for action in ("error", "error", "opened"):
+            notice = replace(snapshot().feed[0], action=action)
+            host.swap(snapshot(), "feed", notice=notice)
+        await until(pilot, lambda: rings)
+        assert rings == ["ring"], "once for the toast of the first; the others are gathered"
         await pilot.press("I")
         assert isinstance(app.screen, DetailDialog)
         text = shown(app, "#facts Static")
