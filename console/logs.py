@@ -49,6 +49,10 @@ def open_log() -> str:
         return f"{path} cannot be written: {error.strerror or error}"
     handler.setFormatter(logging.Formatter(_FORMAT))
     logger.addHandler(handler)
+    root = logging.getLogger()
+    if not root.handlers:
+        # What libraries warn of would be written over the screens else.
+        root.addHandler(handler)
     return ""
 
 

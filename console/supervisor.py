@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
@@ -210,6 +211,7 @@ def _open(make: Callable[[], Host], project: Project | None) -> int:
         raise ConfigError("\n".join(problems))
     if problem := open_log():
         say(f"signaldeck: no log: {problem}")
+    threading.excepthook = _note_thread
     if not served:  # Whoever watches in a browser starts nothing.
         # Before any thread and before the interface takes the terminal.
         WorkerPool.start_forkserver()
@@ -276,6 +278,12 @@ def _closed(host: Host, join: float) -> int:
         say("signaldeck: a strategy did not return in time and is left behind")
         _leave(FAILED)
     return status
+
+
+def _note_thread(failed: threading.ExceptHookArgs) -> None:
+    """A thread of a library has failed: the traceback is for the log, not for the terminal."""
+    if failed.exc_value is not None:
+        noted(failed.exc_value, failed.thread.name if failed.thread else "")
 
 
 def _leave(status: int) -> None:

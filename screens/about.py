@@ -22,7 +22,7 @@ def _facts(context: ScreenContext, theme: str, size: Size) -> Iterator[Fact]:
     yield Fact("badge", header.badge)
     yield Fact("state", about.state if about.keeps else f"{about.state} - nothing is kept")
     for name, path in about.files:
-        yield Fact(name, path)
+        yield Fact(name, path or "not used")
     runs = many(header.running, "run")
     positions = many(header.open, "open position")
     yield Fact("engine", f"heartbeat {short_span(context.silence())} ago, {runs}, {positions}")
@@ -34,8 +34,9 @@ def _facts(context: ScreenContext, theme: str, size: Size) -> Iterator[Fact]:
     for name, left in health.items():
         yield Fact(name, _state(left, context.now()))
     yield Fact("screen", f"{size.width}x{size.height}, theme {theme}")
-    for name, number in about.versions:
-        yield Fact(name, number)
+    versions = [f"{name} {number}" for name, number in about.versions]
+    lines = (", ".join(versions[at : at + 3]) for at in range(0, len(versions), 3))
+    yield Fact("versions", "\n".join(lines))
 
 
 def _state(health: ExchangeHealth | None, now: int) -> str:

@@ -118,7 +118,7 @@ async def _agreed(
         shown.append(f"and {len(lines) - LISTED} more")
     detail = "\n".join([words.remark, *shown] if words.remark else shown)
     if action == "close_now":
-        word = f"CLOSE {len(able)}"
+        word = f"CLOSE {len(able)}" if len(able) > 1 else able[0].symbol
         question = f"Close {many(len(able), 'open position')} at market now?"
         dialog = TypedDialog(question, lambda: detail, word, f"Close {len(able)} now")
         return bool(await screen.app.push_screen_wait(dialog))

@@ -5,14 +5,22 @@ Usage: failing_console.py STATE ON_TERMINAL_LOSS
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 
 from console import supervisor
 from console.preferences import ConsoleSection
 from screens.log import LogScreen
 
 
+def leave_with_an_error() -> None:
+    raise RuntimeError("a thread of a library has failed")
+
+
 def fail(screen: LogScreen) -> None:
+    logging.getLogger("library").warning("a library is not content")
+    threading.Thread(target=leave_with_an_error).start()
     raise ZeroDivisionError("nobody has divided by nothing before")
 
 

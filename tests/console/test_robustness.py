@@ -73,8 +73,11 @@ def test_a_console_in_trouble_goes_on(failing: Terminal, tmp_path: Path, home: P
     assert re.search(r"The engine goes on: \d+ live runs running", text)
     reference = re.search(r"Reference ([0-9a-f]{6}) in the log", text)
     assert reference is not None
+    assert "content" not in text and "a thread of" not in text
     terminal.press("\x1b")
     terminal.until("Signal feed")
+    for elsewhere in ("a library is not content", "a thread of a library has failed"):
+        assert elsewhere in log_of(home)
     noted = log_of(home)
     assert f"interface failure {reference[1]} on Log" in noted and "Traceback" in noted
 
