@@ -2,6 +2,7 @@
 # make test   runs every test         make bench  measures speed
 # make faults twenty runs on an exchange in trouble for a simulated week
 # make bench-live    a thousand live runs
+# make bench-ui      the console with 200 live runs and 5,000 events a second
 # make parity   every golden case live, with both triggers
 # make kill   kills a trading process at every write point and 300 times at random
 
@@ -14,7 +15,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test parity lint format bench bench-live bench-walker faults kill dev clean
+.PHONY: run test parity lint format bench bench-live bench-ui bench-walker faults kill dev clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -47,6 +48,11 @@ bench-walker: $(VENV)/.installed-dev
 MINUTES ?= 60
 bench-live: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks.live_load --minutes $(MINUTES)
+
+# Ten minutes; make bench-ui MINUTES=1 is shorter.
+bench-ui: MINUTES = 10
+bench-ui: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks.ui_load --minutes $(MINUTES)
 
 # make test replays long cases with one trigger, in turns.
 parity: $(VENV)/.installed-dev

@@ -49,7 +49,8 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
         return ""
     # Many times more characters than there is room for need not all be measured to be cut.
     text = text[: 4 * width + 100]
-    length = cell_len(text)
+    # Plain text, which nearly all of it is, need not be measured.
+    length = len(text) if text.isascii() and text.isprintable() else cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + "…"
     return " " * (width - length) + text if right else text + " " * (width - length)

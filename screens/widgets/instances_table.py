@@ -84,10 +84,10 @@ class InstancesTable(Panel, MarkedTable[InstanceView]):
             Column[InstanceView]("PnL %", 7, _gain, right=True, order=lambda v: v.pnl_percent),
             Column[InstanceView]("SL           TP", BAR_WIDTH, _path),
             Column[InstanceView](
-                "left", 6, self._left, right=True,
+                "left", 6, self._left, right=True, ages=True,
                 order=lambda v: None if v.expires_at is None else -v.expires_at,
             ),
-            Column[InstanceView]("tick", 4, self._tick_age, right=True),
+            Column[InstanceView]("tick", 4, self._tick_age, right=True, ages=True),
             Column[InstanceView](
                 "trades", 6, lambda v: Cell(str(v.trades), "muted"), right=True, drop=6,
                 order=lambda v: v.trades,
@@ -124,8 +124,7 @@ class InstancesTable(Panel, MarkedTable[InstanceView]):
 
     def tick(self) -> None:
         """Ages and times left move every second."""
-        if self.rows:
-            self.refresh()
+        self.refresh_aged()
 
     def _left(self, view: InstanceView) -> Cells:
         if view.expires_at is None:

@@ -8,8 +8,7 @@ before, and keeps cursor and scroll position on the same row while others come a
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 from rich.segment import Segment
 from rich.style import Style
@@ -24,59 +23,11 @@ from textual.strip import Strip
 from console.keymap import bind
 from screens.spelling import spell
 from screens.text import fit
+from screens.widgets.columns import GAP, GUTTER, Column, Row, fit_columns
 from screens.widgets.tones import TONE_CLASSES, Cells, Tone, segments, spans, tone_css, tone_style
 
-Row = TypeVar("Row")
-
-GAP = 2
-"""Blank cells between two columns."""
-
-GUTTER = 2
-"""Cells at the left of every line, where the cursor is marked."""
-
-
-# Without slots: `typing` tells a subscripted generic its arguments by setting an attribute.
-@dataclass(frozen=True)
-class Column(Generic[Row]):
-    """One column of a `LineTable`.
-
-    Attributes:
-        title: heading.
-        width: terminal cells it needs.
-        cell: what to draw for a row.
-        right: aligned to the right, as numbers are.
-        drop: 0 keeps the column always; else the highest number goes first where room is short.
-        grow: cells it may take beyond ``width`` where there is room, columns from left to right.
-        shrink: cells of ``width`` it gives up where room is short with all droppable columns gone.
-        order: what rows are sorted by in this column (`SortableTable`); None sorts last.
-    """
-
-    title: str
-    width: int
-    cell: Callable[[Row], Cells]
-    right: bool = False
-    drop: int = 0
-    grow: int = 0
-    shrink: int = 0
-    order: Callable[[Row], Any] | None = None
-
-
-def fit_columns(columns: Sequence[Column[Row]], width: int) -> list[tuple[Column[Row], int]]:
-    """The columns that fit into ``width`` cells with the width each gets, in order."""
-    kept = list(columns)
-
-    def needed() -> int:
-        return GUTTER + sum(column.width for column in kept) + GAP * max(0, len(kept) - 1)
-
-    while needed() > width and any(column.drop for column in kept):
-        kept.remove(max(kept, key=lambda column: column.drop))
-    spare = width - needed()
-    fitted: list[tuple[Column[Row], int]] = []
-    for column in kept:
-        change = min(column.grow, spare) if spare > 0 else -min(column.shrink, -spare)
-        spare -= change
-        fitted.append((column, column.width + change))
-    return fitted
+PIECES = 4_000
+"""Drawn cells that a table remembers."""
 
 
 class LineTable(ScrollView, Generic[Row], can_focus=True):
@@ -152,6 +103,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         classes: str | None = None,
     ) -> None:
         self._tones: dict[Tone, Style] = {}
+        self._drawn: dict[tuple[Cells, int, bool], list[Segment]] = {}
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
         self._row_key = key
@@ -163,6 +115,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         self._held_from: Hashable = None
         self._fitted: list[tuple[Column[Row], int]] = []
         self._fitted_width = -1
+        self._aged: dict[Hashable, tuple[Cells, ...]] = {}
 
     # What a screen asks and tells
 
@@ -230,6 +183,21 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             self._refresh_changed(old, scroll)
         if self._cursor_key() != old_key:
             self.post_message(self.Moved(self))
+
+    def refresh_aged(self) -> None:
+        """Draw the lines again whose cells differ from a moment ago although the row is the same.
+
+        Most ages that are more than a minute stand still for a minute.
+        """
+        scroll = int(self.scroll_offset.y)
+        before, self._aged = self._aged, {}
+        for index in range(scroll, min(scroll + self.visible_lines, len(self._rows))):
+            row = self._rows[index]
+            key = self._row_key(row)
+            cells = tuple(column.cell(row) for column, _ in self._fitted if column.ages)
+            self._aged[key] = cells
+            if before.get(key) != cells:
+                self.refresh_line(index + 1)
 
     def select(self, key: Hashable) -> bool:
         """Put the cursor on the row of that key; False when there is none."""
@@ -369,6 +337,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         """Another theme or state: other styles."""
         super().notify_style_update()
         self._tones.clear()
+        self._drawn.clear()
 
     def _fit(self, width: int) -> None:
         if width != self._fitted_width:
@@ -395,24 +364,52 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     def _line(self, index: int, width: int) -> Strip:
         row, on_cursor = self._rows[index], index == self._cursor
         live = self.has_focus or self.always_live
-        line = [Segment("▸ " if on_cursor and live else " " * GUTTER, self._style(""))]
+        plain = self._style("")
+        line = [Segment("▸ " if on_cursor and live else " " * GUTTER, plain)]
+        drawn = GUTTER
         for column, room in self._fitted:
-            line += segments(column.cell(row), room, self._style, right=column.right)
-            line.append(Segment(" " * GAP, self._style("")))
-        strip = Strip(line).adjust_cell_length(width, self._style(""))
+            line += self._pieces(column.cell(row), room, column.right)
+            drawn += room + GAP
+        if drawn < width:
+            line.append(Segment(" " * (width - drawn), plain))
+        strip = Strip(line, max(drawn, width)).adjust_cell_length(width, plain)
         if on_cursor:
             name = "line-table--cursor" if live else "line-table--cursor-blurred"
             over = self.get_component_rich_style(name, partial=True)
             strip = Strip([Segment(s.text, (s.style or Style()) + over) for s in strip], width)
         return strip
 
+    def _pieces(self, cells: Cells, room: int, right: bool) -> list[Segment]:
+        """What a cell and the gap behind it are drawn with; most cells are as they were."""
+        known = self._drawn.get((cells, room, right))
+        if known is not None:
+            return known
+        pieces, plain = segments(cells, room, self._style, right=right), self._style("")
+        style = pieces[-1].style if pieces else None
+        if style is not None and style.bgcolor == plain.bgcolor:
+            text = pieces[-1].text
+            pieces[-1] = Segment(text + " " * GAP, style)  # half as many pieces in a line
+        else:
+            pieces.append(Segment(" " * GAP, plain))
+        if len(self._drawn) >= PIECES:
+            self._drawn.clear()
+        self._drawn[cells, room, right] = pieces
+        return pieces
+
     def _refresh_changed(self, old: tuple[Row, ...], scroll: int) -> None:
-        new = self._rows
-        for index in range(scroll, min(scroll + self.visible_lines, max(len(old), len(new)))):
+        new, first = self._rows, -1
+        end = min(scroll + self.visible_lines, max(len(old), len(new)))
+        for index in range(scroll, end):
             before = old[index] if index < len(old) else None
             after = new[index] if index < len(new) else None
             if before is not after and before != after:
-                self.refresh_line(index + 1)
+                first = index if first < 0 else first
+            elif first >= 0:
+                # Lines side by side are one region: each region costs as much as a line.
+                self.refresh_lines(first + 1, index - first)
+                first = -1
+        if first >= 0:
+            self.refresh_lines(first + 1, end - first)
 
     def _refresh_cursor(self) -> None:
         if self._cursor >= 0:
@@ -423,7 +420,20 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     def _measure(self, scroll: int) -> None:
         """Let the table be as long as its rows, and long enough to stand at ``scroll``."""
         lines = max(len(self._rows), scroll + self.visible_lines if scroll else 0)
-        self.virtual_size = Size(self.scrollable_content_region.width, lines + 1)
+        size, before = Size(self.scrollable_content_region.width, lines + 1), self.virtual_size
+        room, height = self.size.height, self.styles.height
+        if (
+            size.width == before.width
+            and min(size.height, before.height) > room > 0
+            and height is not None
+            and not height.is_auto
+        ):
+            # Longer than it is tall before and after: only the scroll bar has to know. Setting the
+            # size as usual would arrange and draw the whole screen again for every new row.
+            self.set_reactive(ScrollView.virtual_size, size)  # pyright: ignore[reportArgumentType]
+            self.vertical_scrollbar.window_virtual_size = size.height
+        else:
+            self.virtual_size = size
 
     def _cursor_key(self) -> Hashable:
         row = self.current

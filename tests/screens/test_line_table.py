@@ -202,3 +202,27 @@ async def test_keys_do_nothing_harmful_on_an_empty_table(key: str) -> None:
     async with table(0) as (shown, pilot):
         await pilot.press(key, "G", "g", "k", "pagedown", "pageup")
         assert shown.cursor == -1
+
+
+async def test_rows_beyond_the_sight_and_ages_that_stand_still_draw_nothing() -> None:
+    async with table(20) as (shown, pilot):
+        shown.redrawn.clear()
+        shown.set_rows([Item(n) for n in range(50)])
+        assert shown.redrawn == [] and shown.max_scroll_y == 40
+        assert shown.vertical_scrollbar.window_virtual_size == 51
+        await pilot.press("G")
+        assert keys(shown)[-1] == 49
+        await pilot.press("g")
+        seconds = [10]
+        aged = Column[Item](
+            "age", 5, lambda i: Cell(str(seconds[0] // (60 if i.key else 1))), ages=True
+        )
+        shown.set_columns([*columns(), aged])
+        await pilot.pause()
+        shown.refresh_aged()
+        shown.redrawn.clear()
+        shown.refresh_aged()
+        assert shown.redrawn == []
+        seconds[0] += 1
+        shown.refresh_aged()
+        assert shown.redrawn == [1]
