@@ -115,13 +115,15 @@ class SignaldeckApp(App[None]):
         self.told: Trouble | None = None
         self.went_on = True
         self.host = host
-        self.context = ScreenContext(host, frozen_clock or monotonic)
+        chosen = console or ConsoleSection()
+        self.context = ScreenContext(
+            host, frozen_clock or monotonic, local_clock=chosen.clock == "local"
+        )
         self.animation_level = "none"
         self._toasts = ToastQueue()
         self._bases: dict[str, BaseScreen] = {}
         for mode in SCREENS:
             self.add_mode(mode, partial(self._make, mode))
-        chosen = console or ConsoleSection()
         for known in themes_of(chosen):
             self.register_theme(known)
         self.theme = PREFIX + chosen.theme

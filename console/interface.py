@@ -13,6 +13,7 @@ from console.preferences import ConsoleSection
 from console.settings import Project
 from console.themes import theme_problems
 from console.trouble import Trouble
+from screens.layout import SCREEN
 from screens.trouble import TroubleScreen
 
 
@@ -38,6 +39,8 @@ class RecoveredApp(SignaldeckApp):
         super().__init__(host, console=console, keymap=keymap)
         self.add_mode("trouble", lambda: self._tell(told))
         self.told = told
+        # The screen that failed must not be the first one of the next start.
+        host.memory.remember(SCREEN, "deck")
         self.went_on = False
 
     def _tell(self, told: Trouble) -> Screen[None]:

@@ -58,6 +58,8 @@ class ConsoleSection(BaseModel):
 
     theme: str = "dark"
     """``dark``, ``light``, ``contrast``, ``ansi``, or one of ``themes``."""
+    clock: Literal["utc", "local"] = "utc"
+    """``local`` shows the time of this machine beside UTC; tables are in UTC."""
     bell: tuple[Bell, ...] = ()
     """What the terminal's bell rings for; nothing by default."""
     on_terminal_loss: Unattended = "continue"

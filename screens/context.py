@@ -26,11 +26,15 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class ScreenContext:
-    """The host a screen draws from and commands, with a clock in monotonic seconds."""
+    """The host a screen draws from and commands, with a clock in monotonic seconds.
+
+    With ``local_clock`` the header shows the time of this machine beside UTC.
+    """
 
     host: HostPort
     clock: Callable[[], float] = monotonic
     session: Session = field(default_factory=Session)
+    local_clock: bool = False
 
     @property
     def snapshot(self) -> DeckSnapshot:

@@ -134,6 +134,11 @@ def clock(ms: int) -> str:
     return _utc(ms).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def local_clock(ms: int) -> str:
+    """Time of day of this machine's zone, with the zone."""
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%H:%M:%S %Z")
+
+
 def time_of_day(ms: int | None) -> str:
     """``10:24:05``; the zone is the header's."""
     return DASH if ms is None else _utc(ms).strftime("%H:%M:%S")

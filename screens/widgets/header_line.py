@@ -6,16 +6,22 @@ and takes the place of less important figures where the terminal is narrow.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from textual.strip import Strip
 
 from console.views import DeckSnapshot, ExchangeHealth, HeaderView
 from screens.context import LATE_HEARTBEAT, ScreenContext
 from screens.spelling import spell
-from screens.text import clean, clock, many, short_span
+from screens.text import clean, clock, local_clock, many, short_span
 from screens.widgets.panel import Panel
-from screens.widgets.tones import Cell, ToneWidget, two_sided, width_of
+from screens.widgets.tones import Cell, Tone, ToneWidget, two_sided, width_of
+
+CLOCK_APART: Final = 1_000
+"""Milliseconds that two clocks may differ before it is a warning."""
+
+MUCH_USED: Final = 0.8
+"""Share of a rate limit from which on it is a warning."""
 
 
 @runtime_checkable
@@ -74,6 +80,8 @@ class HeaderLine(Panel, ToneWidget):
         header = self.context.snapshot.header
         badge = Cell(f" {clean(header.badge)}  ", "badge")
         now = clock(self.context.now())
+        if self.context.local_clock:
+            now += f" ({local_clock(self.context.now())})"
         bar, keys, name = self._mode_bar(), self._mode_keys(), (Cell(self._active, "accent"),)
         # Full, then without year and date, then the keys of the other modes, then without them.
         left: tuple[Cell, ...] = ()
@@ -157,7 +165,21 @@ class HeaderLine(Panel, ToneWidget):
             else:
                 age = age if short else f"newest bar {age} old"
                 cells += [Cell(f"{name} ", "muted"), Cell(age), Cell("  ")]
+            cells += _care(exchange, short)
         return tuple(cells)
+
+
+def _care(exchange: ExchangeHealth, short: bool) -> list[Cell]:
+    """Clock and rate limit of an exchange; where room is short only if they need attention."""
+    cells: list[Cell] = []
+    offset, used = exchange.clock_offset, exchange.rate_limit_used
+    if offset is not None and (not short or abs(offset) >= CLOCK_APART):
+        tone: Tone = "warn" if abs(offset) >= CLOCK_APART else "muted"
+        cells += [Cell(f"its clock {offset:+,} ms", tone), Cell("  ")]
+    if used is not None and (not short or used >= MUCH_USED):
+        tone = "warn" if used >= MUCH_USED else "muted"
+        cells += [Cell(f"limit {100 * used:.0f} % used", tone), Cell("  ")]
+    return cells
 
 
 def _counts(header: HeaderView, short: bool) -> tuple[Cell, ...]:

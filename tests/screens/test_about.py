@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from console.about import MEMORY, About, about
@@ -10,6 +11,7 @@ from screens.detail import DetailDialog
 from screens.instance import InstanceScreen
 from screens.sample import snapshot
 from screens.widgets.candle_chart import CandleChart
+from screens.widgets.header_line import HeaderLine
 from tests.screens.bed import LARGE, console, lines, until
 
 
@@ -18,7 +20,7 @@ def shown(app: object, query: str) -> str:
 
 
 async def test_the_information_screen_and_the_question_without_a_state_file() -> None:
-    section = ConsoleSection(bell=("error",))
+    section = ConsoleSection(bell=("error",), clock="local")
     async with console(size=LARGE, section=section) as (app, host, pilot):
         rings: list[str] = []
         app.bell = lambda: rings.append("ring")  # type: ignore[method-assign]
@@ -27,6 +29,14 @@ async def test_the_information_screen_and_the_question_without_a_state_file() ->
             host.swap(snapshot(), "feed", notice=notice)
         await until(pilot, lambda: rings)
         assert rings == ["ring"], "once for the toast of the first; the others are gathered"
+        shot = snapshot()
+        health = replace(shot.header.exchanges[0], clock_offset=1_500, rate_limit_used=0.034)
+        header = replace(shot.header, exchanges=(health,))
+        host.swap(replace(shot, header=header), "header")
+        await pilot.pause()
+        head = lines(app.screen.query_one(HeaderLine))
+        assert re.search(r" UTC \(\d\d:\d\d:\d\d \w+\)", head[0])
+        assert "its clock +1,500 ms  limit 3 % used" in head[1]
         await pilot.press("I")
         assert isinstance(app.screen, DetailDialog)
         text = shown(app, "#facts Static")
