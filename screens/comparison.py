@@ -17,7 +17,7 @@ from engine.core.ranking import best, judged, ranked
 from engine.domain.walks import METRICS, WalkerStatistics
 from engine.reports.walker import walker_report
 from screens.detail import Fact
-from screens.text import clean, day
+from screens.text import clean, day, many
 from screens.widgets.curves_chart import Curve
 from screens.widgets.ranking_table import METRICS as RANKED_BY
 from screens.widgets.ranking_table import Contender
@@ -39,7 +39,9 @@ def _contender(row: WalkerRow) -> Contender:
     if statistics is not None and row.status == "done":
         figures = {name: getattr(statistics, name) for name in RANKED_BY}
     trades = None if statistics is None else statistics.total_trades
-    return Contender(row.name, row.status, figures, trades, row.progress, row.error)
+    failed = row.outcome.counts.errors if row.outcome is not None else 0
+    error = row.error or (f"{row.status}, {many(failed, 'error')}" if failed else "")
+    return Contender(row.name, row.status, figures, trades, row.progress, error)
 
 
 def curves(view: WalkerView, order: Sequence[Contender], chosen: str) -> tuple[Curve, ...]:

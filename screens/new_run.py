@@ -479,6 +479,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         strategies = listed(fields["strategy_name"].value)
         if kind == "walker" and len(strategies) > 1:
             fields["strategy_name"].hint = f"{len(strategies)} strategies, commas between them"
+        if kind == "optimizer" and not self.context.snapshot.catalog.optimizers:
+            fields["strategy_name"].hint = "no strategy file registers one"
         fields["symbol"].hint = symbols_note(self._known_symbols(), fields["symbol"].value)
         keys = "{form.previous_choice}{form.next_choice}"
         fields["start"].hint = spell(self, f"UTC; {keys} presets")

@@ -29,6 +29,12 @@ def _done(name: str, place: int, seed: int) -> WalkerRow:
     return WalkerRow(name, place, "done", progress=1.0, outcome=_outcome(name, seed))
 
 
+def _with_errors(row: WalkerRow) -> WalkerRow:
+    assert row.outcome is not None
+    counts = replace(row.outcome.counts, errors=12)
+    return replace(row, outcome=replace(row.outcome, counts=counts))
+
+
 def ranked_by(view: WalkerView, metric: str) -> WalkerView:
     """The walker as its desk would show it, ranked by a metric."""
     found = statistics_of(view, metric)
@@ -61,7 +67,7 @@ def walkers() -> tuple[WalkerView, ...]:
         _done("sma-cross", 0, 3),
         _done("breakout", 1, 5),
         WalkerRow("rsi-reversion", 2, "running", progress=0.41),
-        _done("[red]均线[/] cross", 3, 4),
+        _with_errors(_done("[red]均线[/] cross", 3, 4)),
         WalkerRow("momentum-v2", 4, "failed", error="KeyError: 'rsi' (momentum_v2.py:41)"),
         WalkerRow("grid 20/50", 5, "waiting"),
     )

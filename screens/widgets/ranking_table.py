@@ -45,6 +45,7 @@ class Contender:
         status: ``waiting | running | done | stopped | skipped | failed``.
         figures: statistics by name; None or missing where undefined.
         progress: 0 to 1 while it runs.
+        error: why it failed, or that it failed at some instants.
     """
 
     name: str
@@ -178,7 +179,8 @@ def _status(row: _Place) -> Cells:
         cells = bar if isinstance(bar, tuple) else (bar,)
         return (*cells, Cell(f" {100 * contender.progress:.0f} %"))
     text = clean(contender.error or contender.status)
-    return Cell(text, _WORDS.get(contender.status, "muted"))
+    usual: Tone = "warn" if contender.error else "muted"
+    return Cell(text, _WORDS.get(contender.status, usual))
 
 
 if __name__ == "__main__":

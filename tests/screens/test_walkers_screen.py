@@ -36,6 +36,7 @@ async def test_a_ranking_fills_in_and_its_strategies_are_opened_skipped_and_comp
         ranking = lines(screen(app).ranking)
         assert [line.split()[0] for line in ranking[1:4]] == ["1", "2", "3"]
         assert "best  sma-cross" in ranking[1] and "41 %" in "\n".join(ranking)
+        assert "done, 12 errors" in ranking[2]
         assert "a ── sma-cross" in "\n".join(lines(screen(app).curves))
         running = walkers()[0]
         more = ranked_by(
