@@ -143,7 +143,11 @@ async def _compare(project: Project, options: WalkerOptions) -> list[WalkerStati
         walks = [await _prepared(engine, workshop, request) for request in requests]
         for file in workshop.broken:
             say(f"note: broken strategy file left out: {file.error}")
-        return [await _walk(engine, walk, sources, options) for walk, sources in walks]
+        found: list[WalkerStatistics] = []
+        for walk, sources in walks:
+            stopped = any(data.stopped for data in found)
+            found.append(await _walk(engine, walk, sources, options, stopped=stopped))
+        return found
 
 
 def _requests(engine: Engine, options: WalkerOptions) -> list[RunRequest]:
@@ -187,8 +191,9 @@ async def _prepared(
 
 
 async def _walk(
-    engine: Engine, walk: Walk, sources: Sources, options: WalkerOptions
+    engine: Engine, walk: Walk, sources: Sources, options: WalkerOptions, *, stopped: bool
 ) -> WalkerStatistics:
+    """One symbol; ``stopped`` when it is not to be begun any more."""
     loop = asyncio.get_running_loop()
     console = Console(stderr=True)
     workers = options.workers or os.cpu_count() or 1
@@ -221,16 +226,21 @@ async def _walk(
         execution = engine.group_runs.walk_execution(
             walk, lambda it: PoolRunner(it, sources, workers), show
         )
+        if stopped:
+            execution.stop()
         loop.add_signal_handler(signal.SIGINT, _interrupt, execution, loop)
+        # What the processes share has to be removed, so this is a stop in good order as well.
+        loop.add_signal_handler(signal.SIGTERM, _interrupt, execution, loop)
         try:
             await execution.run(None)
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
         return execution.statistics()
 
 
 def _interrupt(execution: WalkerExecution, loop: asyncio.AbstractEventLoop) -> None:
-    """The first Ctrl-C stops the walk in good order, the second one at once."""
+    """The first Ctrl-C (or SIGTERM) stops the walk in good order, the second Ctrl-C at once."""
     say("stopping: no further strategy is tested; press Ctrl-C again to end at once")
     execution.stop()
     loop.remove_signal_handler(signal.SIGINT)

@@ -112,6 +112,36 @@ def test_one_that_fails_is_shown_and_the_status_says_so(
     assert [*shared.iterdir()] == [], "what the walk shared is gone"
 
 
+KILLED = """
+import os, signal
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+add_walker(walker_name="killed", exchange_name="simulated", frame_name="july",
+           strategies=["swept"], grid={"minutes": [30, 300]}, symbols=["BTCUSDT", "ETHUSDT"],
+           callbacks={"on_strategy_complete": kill})
+"""
+
+
+def test_a_stop_is_one_of_all_symbols_and_leaves_nothing_behind(
+    run: Run, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = work / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("TMPDIR", str(shared))
+    (work / "strategies").mkdir()
+    (work / "strategies" / "mine.py").write_text(WALKER + KILLED)
+    done = run("walker", "killed", "--json", "--workers", "1")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    first, second = result(done.stdout)
+    assert first["stopped"] and second["stopped"]
+    assert first["strategies_tested"] >= 1
+    assert [row["status"] for row in second["ranking"]] == ["stopped", "stopped"]
+    assert [*shared.iterdir()] == []
+
+
 BAD_USAGE = {
     "nothing": ([], ["NAME", "--strategies"]),
     "both": (["grid", "--strategies", "breakout", *SIMULATED], ["NAME", "--strategies"]),
