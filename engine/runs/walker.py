@@ -255,10 +255,11 @@ class WalkerExecution:
                 for entry in [item for item in self._running if item.task and item.task.done()]:
                     self._running.remove(entry)
                     await self._ended(entry, sink)
+        except BaseException:
+            self.stopped = True
+            raise
         finally:
             await self._abandon()
-        for entry in self._waiting:
-            entry.status = "stopped"
         await self._complete()
 
     async def _begin_more(self) -> None:
@@ -287,6 +288,8 @@ class WalkerExecution:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for entry in (*self._running, *self._waiting):
+            entry.status = "stopped"
         await self._runner.close()
 
     async def _ended(self, entry: _Entry, sink: Sink | None) -> None:

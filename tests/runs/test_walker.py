@@ -376,6 +376,9 @@ async def test_a_consumer_that_leaves_ends_the_walk_there(rows: Any) -> None:
         await results.aclose()
         await made.engine.bus.flush()
         assert started == ["a"] and len(done) == 1 and complete == []
+        left = await Walker.get_data(SYMBOL, "w")
+        assert [item.status for item in left.strategies] == ["done", "stopped", "stopped"]
+        assert left.stopped, "nothing runs any more, and the report says so"
         assert len(await walked()) == 3, "the next run starts anew"
 
 
