@@ -233,7 +233,7 @@ async def test_stop_and_skip_reach_workers(folder: Path) -> None:
         execution: Any = instance.execution
         statuses = {s.strategy_name: s.status for s in execution.statistics().strategies}
     assert statuses["plain"] == "done" and statuses["swept(hold=4)"] == "skipped"
-    assert statuses["silent"] == "running", "it was killed where it was"
+    assert statuses["silent"] == "stopped", "it was killed where it was"
 
 
 async def test_what_workers_cannot_find_is_said_at_once(folder: Path) -> None:
