@@ -14,7 +14,7 @@ from screens.new_run import NewRunForm
 from screens.result import ResultScreen
 from screens.text_screen import TextScreen
 from screens.walkers import WalkersScreen
-from tests.screens.bed import SMALL, lines, toasts, until
+from tests.screens.bed import lines, toasts, until
 from tests.screens.test_with_engine import trading, type_in
 
 FILE = """
@@ -45,26 +45,19 @@ def newest(app: SignaldeckApp) -> WalkerView:
     return app.host.snapshot.walkers[0]
 
 
-async def start_walker(
-    app: SignaldeckApp, pilot: Pilot[None], strategies: str, **others: str
-) -> WalkersScreen:
-    """Fill in the form and start walkers on a day and a half."""
+async def fill_in(app: SignaldeckApp, pilot: Pilot[None], strategies: str, **others: str) -> None:
+    """Open the form on the Walkers screen and fill in what is given, in the order of the fields."""
     await pilot.press("6", "n")
     await until(pilot, lambda: isinstance(app.screen, NewRunForm))
-    texts = {
-        "exchange": "simulated", "symbol": "BTCUSDT", "start": "2025-07-01",
-        "end": "2025-07-02T12:00", "interval": "1m", "metric": "total_pnl", "grid": "",
-        "settings": "", **others,
-    }  # fmt: skip
+    form = app.screen
+    assert isinstance(form, NewRunForm)
     await type_in(pilot, strategies)
-    for text in texts.values():
-        await pilot.press("tab")
-        await type_in(pilot, text) if text else await pilot.press("ctrl+u")
+    await pilot.press("tab")
+    for name, text in others.items():
+        form.fields[name].control.focus()
+        await pilot.pause()
+        await type_in(pilot, text)
     await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, WalkersScreen))
-    screen = app.screen
-    assert isinstance(screen, WalkersScreen)
-    return screen
 
 
 async def test_a_ranking_fills_in_strategies_are_skipped_and_walkers_stopped(
@@ -72,8 +65,23 @@ async def test_a_ranking_fills_in_strategies_are_skipped_and_walkers_stopped(
 ) -> None:
     (tmp_path / "mine.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)
-    async with trading(live=False, strategies=str(tmp_path)) as (app, _, pilot):
-        screen = await start_walker(app, pilot, "pair", settings="percent_fee=0.03")
+    async with trading(live=False, size=(90, 32), strategies=str(tmp_path)) as (app, _, pilot):
+        wrong = {"symbol": "BTCUSDT, GOLD", "metric": "luck", "settings": "percent_fee=x"}
+        await fill_in(app, pilot, "longs, gone", **wrong)
+        form = app.screen
+        assert isinstance(form, NewRunForm)
+        await until(pilot, lambda: "not started" in str(form.status.render()))
+        said = {name: field.error for name, field in form.fields.items() if field.error}
+        assert "'gone' not found" in said["strategy_name"] and "'GOLD'" in said["symbol"]
+        assert "'luck' is unknown" in said["metric"] and "percent_fee" in said["settings"]
+        assert form.fields["strategy_name"].control.has_focus
+        await pilot.press("escape")
+        await fill_in(
+            app, pilot, "pair", start="2025-07-01", end="2025-07-02", settings="percent_fee=0.03"
+        )
+        await until(pilot, lambda: isinstance(app.screen, WalkersScreen))
+        screen = app.screen
+        assert isinstance(screen, WalkersScreen)
         await until(pilot, lambda: newest(app).strategies_tested == 1)
         await until(pilot, lambda: "best  longs" in "\n".join(lines(screen.ranking)))
         await until(pilot, lambda: any(r.progress > 0 for r in newest(app).rows if not r.outcome))
@@ -96,9 +104,8 @@ async def test_a_ranking_fills_in_strategies_are_skipped_and_walkers_stopped(
         assert "Walker Comparison Report: pair" in "\n".join(lines(report.text))
         await pilot.press("escape")
 
-        await start_walker(
-            app, pilot, "longs, slow", grid="pause=0.02,0.03", symbol="ETHUSDT, BTCUSDT"
-        )
+        grid = "pause=0.02,0.03"
+        await fill_in(app, pilot, "longs, slow", symbol="ETHUSDT, BTCUSDT", grid=grid)
         await until(pilot, lambda: len(app.host.snapshot.walkers) == 3)
         assert [view.symbol for view in app.host.snapshot.walkers] == [
             "BTCUSDT", "ETHUSDT", "BTCUSDT",
@@ -128,22 +135,3 @@ async def test_a_ranking_fills_in_strategies_are_skipped_and_walkers_stopped(
         assert module.parent == tmp_path / "generated" and "buy low" in module.read_text()
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, TextScreen))
-
-
-async def test_a_wrong_walker_is_refused_in_the_engines_words_on_eighty_columns() -> None:
-    async with trading(live=False, size=SMALL) as (app, _, pilot):
-        await pilot.press("6", "n")
-        await until(pilot, lambda: isinstance(app.screen, NewRunForm))
-        form = app.screen
-        assert isinstance(form, NewRunForm)
-        await type_in(pilot, "sma-cross, gone")
-        for text in ("simulated", "BTCUSDT, GOLD", "", "", "", "luck", "speed=", "percent_fee=x"):
-            await pilot.press("tab")
-            await type_in(pilot, text) if text else None
-        await pilot.press("enter")
-        await until(pilot, lambda: "not started" in str(form.status.render()))
-        said = {name: field.error for name, field in form.fields.items() if field.error}
-        assert "'gone' not found" in said["strategy_name"] and "'GOLD'" in said["symbol"]
-        assert "'luck' is unknown" in said["metric"] and "percent_fee" in said["settings"]
-        assert form.fields["strategy_name"].control.has_focus
-        assert app.host.snapshot.walkers == ()
