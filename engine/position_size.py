@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from decimal import Decimal
+from numbers import Real
 
 from engine.core import sizing
-from engine.domain.errors import RunError
+from engine.domain.errors import RunError, SizingError
 from engine.domain.schemas import SizingSchema
+from engine.domain.texts import value_text
 from engine.runtime import current_engine
 from engine.services.isolation import user_error
 
@@ -40,11 +42,12 @@ class PositionSize:
             SizingError: it is of another method, or a number gives no size.
         """
         schema = _sizing(sizing_name, "fixed_percentage")
-        quantity = sizing.fixed_percentage(schema, account_balance, price_open, price_stop_loss)
+        numbers = _numbers(
+            account_balance=account_balance, price_open=price_open, price_stop_loss=price_stop_loss
+        )
         return await _told(
-            schema, quantity, symbol=symbol, account_balance=account_balance,
-            price_open=price_open, price_stop_loss=price_stop_loss,
-        )  # fmt: skip
+            schema, sizing.fixed_percentage(schema, *numbers.values()), symbol, numbers
+        )
 
     @staticmethod
     async def kelly_criterion(
@@ -73,13 +76,13 @@ class PositionSize:
             SizingError: it is of another method, or a number gives no size.
         """
         schema = _sizing(sizing_name, "kelly_criterion")
-        quantity = sizing.kelly_criterion(
-            schema, account_balance, price_open, win_rate, win_loss_ratio
-        )
-        return await _told(
-            schema, quantity, symbol=symbol, account_balance=account_balance,
-            price_open=price_open, win_rate=win_rate, win_loss_ratio=win_loss_ratio,
+        numbers = _numbers(
+            account_balance=account_balance, price_open=price_open, win_rate=win_rate,
+            win_loss_ratio=win_loss_ratio,
         )  # fmt: skip
+        return await _told(
+            schema, sizing.kelly_criterion(schema, *numbers.values()), symbol, numbers
+        )
 
     @staticmethod
     async def atr_based(
@@ -102,30 +105,42 @@ class PositionSize:
             SizingError: it is of another method, or a number gives no size.
         """
         schema = _sizing(sizing_name, "atr_based")
-        quantity = sizing.atr_based(schema, account_balance, price_open, atr)
-        return await _told(
-            schema, quantity, symbol=symbol, account_balance=account_balance,
-            price_open=price_open, atr=atr,
-        )  # fmt: skip
+        numbers = _numbers(account_balance=account_balance, price_open=price_open, atr=atr)
+        return await _told(schema, sizing.atr_based(schema, *numbers.values()), symbol, numbers)
 
 
 def _sizing(name: str, method: str) -> SizingSchema:
     return current_engine().sizings.get(name, f"PositionSize.{method}")
 
 
-async def _told(schema: SizingSchema, quantity: float, **params: Any) -> float:
+def _numbers(**given: object) -> dict[str, float]:
+    """The same as floats; text, truth values and nothing at all are none."""
+    found: dict[str, float] = {}
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+            raise SizingError(f"{name} is {value_text(value)}: must be a number")
+        try:
+            found[name] = float(value)
+        except OverflowError:
+            raise SizingError(f"{name} is {value_text(value)}: must be a finite number") from None
+    return found
+
+
+async def _told(
+    schema: SizingSchema, quantity: float, symbol: str, numbers: dict[str, float]
+) -> float:
     """The quantity, after the sizing's callback has heard of it; its failure is an error event."""
     callback = schema.callbacks.get("on_calculate")
     if callback is None:
         return quantity
     try:
-        outcome = callback(quantity, {**params, "method": schema.method})
+        outcome = callback(quantity, {"symbol": symbol, **numbers, "method": schema.method})
         if inspect.isawaitable(outcome):
             await outcome
     except BaseException as raised:
         error = user_error(raised)
         if error is None:
             raise
-        event = RunError(error, stage="callback", symbol=params["symbol"])
+        event = RunError(error, stage="callback", symbol=symbol)
         current_engine().bus.publish("error", event)
     return quantity

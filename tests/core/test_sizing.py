@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import inf, isfinite, nan
 from typing import Any
 
@@ -219,3 +220,12 @@ async def test_unknown_and_mismatched_sizings() -> None:
             await PositionSize.fixed_percentage("BTCUSDT", BALANCE, OPEN, 49_000, "x")
         with pytest.raises(SizingError, match="method mismatch: sizing 'k' is kelly-criterion"):
             await PositionSize.fixed_percentage("BTCUSDT", BALANCE, OPEN, 49_000, "k")
+
+
+@pytest.mark.parametrize("balance", ["10000", None, True, 10**400, object()])
+async def test_what_is_no_number_is_named(balance: Any) -> None:
+    async with Engine():
+        add_sizing(sizing_name="a", method="atr-based", risk_percentage=2.0)
+        with pytest.raises(SizingError, match=r"^account_balance is .*: must be a (finite )?num"):
+            await PositionSize.atr_based("BTCUSDT", balance, OPEN, 500, "a")
+        assert await PositionSize.atr_based("BTCUSDT", Decimal(10_000), OPEN, 500, "a") == 0.2  # type: ignore[arg-type]
