@@ -33,6 +33,8 @@ class SearchScreen(BaseScreen):
         example: what to show while no expression is typed.
     """
 
+    # Textual's own choice is the first input: a key pressed right away would be typed into it.
+    AUTO_FOCUS = "LineTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("search", "search"),
         bind("search.invert", "invert_search"),

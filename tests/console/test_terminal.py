@@ -6,8 +6,6 @@ import re
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.console.cli_bed import COMMAND, environment, strategy_file
 from tests.console.terminal_bed import Terminal
 
@@ -18,9 +16,83 @@ def open_terminal(folder: Path, *arguments: str, size: tuple[int, int] = (120, 4
     return Terminal([COMMAND, *arguments], cwd=folder, environment=environment(home), size=size)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
-def test_the_demo_shows_signals_arriving_and_quits(tmp_path: Path, size: tuple[int, int]) -> None:
-    with open_terminal(tmp_path, "demo", size=size) as terminal:
+MODES = ("Deck", "Signals", "Scheduled", "Risk", "Backtests", "Walkers", "Performance", "Log")
+HOLDS = (
+    "import engine; p = (await engine.get_candles(symbol, '1m', 1)).close[-1]; "
+    "return Signal('long', p*1.1, p*0.9, 1400)"
+)
+"""A strategy's answer: a position that stays open for 23 real minutes of the demo."""
+
+
+def run_line(text: str, symbol: str) -> str:
+    """The line of the Deck that shows the run of ``holds`` on a symbol."""
+    found = re.search(rf"^.*{symbol} +holds .*$", text.partition("Signal feed")[0], re.MULTILINE)
+    return found[0] if found else ""
+
+
+def quit_keeping(terminal: Terminal) -> None:
+    """Quit; what runs goes on at the next start."""
+    terminal.press("q")
+    terminal.until("Keep and resume")
+    terminal.press("\x1b[C\r")
+    assert terminal.status() == 0
+    assert "Traceback" not in terminal.text
+
+
+def test_a_night_in_the_demo_by_keyboard(tmp_path: Path) -> None:
+    strategy_file(tmp_path / "own", "holds", HOLDS)
+    size = (160, 48)
+    with open_terminal(tmp_path, "demo", "--strategies", "own", size=size) as terminal:
+        terminal.until("SIMULATED x60")
+        for number, name in enumerate(MODES, start=1):
+            terminal.press(str(number))
+            terminal.until(f"[{name}]")
+
+        terminal.press("5n")
+        terminal.until(" cancels")
+        terminal.press("breakout\r")
+        terminal.until(lambda text: re.search(r"done .*breakout", text))
+
+        terminal.press("1n")
+        terminal.until(" cancels")
+        terminal.press("holds\t")
+        terminal.until("▸ simulated")
+        terminal.press("\t")
+        terminal.until("DOGEUSDT")
+        terminal.press("BNBUSDT, XRPUSDT\r")
+        for symbol in ("BNBUSDT", "XRPUSDT"):
+            terminal.until(lambda text, symbol=symbol: " long " in run_line(text, symbol))
+
+        terminal.until(lambda text: run_line(text, "BNBUSDT").startswith("▸"))
+        mine, other = "BNBUSDT", "XRPUSDT"
+        terminal.press("x")
+        terminal.until(f"Stop holds on {mine}?")
+        terminal.press("y")
+        terminal.until(lambda text: "draining" in run_line(text, mine))
+        terminal.press("X")
+        terminal.until(f"Type {mine} to confirm")
+        terminal.press(f"{mine}\r")
+        terminal.until(lambda text: "done" in run_line(text, mine))
+        held = re.search(r" long +(\S+)", run_line(terminal.text, other))
+        assert held
+        terminal.process.kill()
+        assert terminal.status() == -signal.SIGKILL
+
+    (tmp_path / "home").rename(tmp_path / "before")
+    with open_terminal(tmp_path, "demo", "--strategies", "own", size=size) as terminal:
+        terminal.until("live runs restored")
+        terminal.until(lambda text: re.search(rf" long +{held[1]} ", run_line(text, other)))
+        assert "done" in run_line(terminal.text, mine)
+        assert re.search(r"Signal feed +[1-9]", terminal.text)
+        terminal.press("2")
+        terminal.until(lambda text: re.search(rf"closed +{mine} +long +holds", text))
+        terminal.press("5")
+        terminal.until(lambda text: re.search(r"done .*breakout", text))
+        quit_keeping(terminal)
+
+
+def test_the_demo_on_a_small_terminal(tmp_path: Path) -> None:
+    with open_terminal(tmp_path, "demo", size=(80, 24)) as terminal:
         terminal.until("SIMULATED x60")
         # In the feed, or in a toast where the feed has no room.
         terminal.until(lambda text: re.search(r"(opened|closed) +(long|short|[A-Z]+USDT)", text))
@@ -28,27 +100,8 @@ def test_the_demo_shows_signals_arriving_and_quits(tmp_path: Path, size: tuple[i
         terminal.until("Quit signaldeck?")
         terminal.press("\x1b")
         terminal.until(lambda text: "Quit signaldeck?" not in text)
-        terminal.press("q")
-        terminal.until("Quit signaldeck?")
-        terminal.press("\x1b[C\r")
-        assert terminal.status() == 0
-        assert "Traceback" not in terminal.text
+        quit_keeping(terminal)
     assert [path.name for path in tmp_path.glob("*.db")] == ["demo-state.db"]
-
-
-def test_a_killed_demo_goes_on_with_its_runs(tmp_path: Path) -> None:
-    with open_terminal(tmp_path, "demo") as terminal:
-        terminal.until(lambda text: re.search(r"(opened|closed) +(long|short|[A-Z]+USDT)", text))
-        terminal.process.kill()
-        assert terminal.status() == -signal.SIGKILL
-    (tmp_path / "home").rename(tmp_path / "old")
-    with open_terminal(tmp_path, "demo") as terminal:
-        terminal.until("8 live runs restored")
-        terminal.until(lambda text: re.search(r"Signal feed +[1-9]", text))
-        terminal.press("q")
-        terminal.until("Keep and resume")
-        terminal.press("\x1b[C\r")
-        assert terminal.status() == 0
 
 
 def test_a_request_to_terminate_ends_it_in_good_order(tmp_path: Path) -> None:
