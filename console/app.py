@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from io import StringIO
+from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -30,6 +31,7 @@ from console.preferences import ConsoleSection
 from console.terminal import guard_suspension
 from console.themes import PREFIX, themes_of
 from console.trouble import Trouble, noted, noted_text
+from screens import base
 from screens.about import about_dialog
 from screens.backtests import BacktestsScreen
 from screens.base import BaseScreen, Follower
@@ -64,6 +66,10 @@ SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingPro
 """The screen of every mode; its key is ``mode.NAME`` in the keymap."""
 
 
+_SHEETS: Final = Path(base.__file__).parent
+STYLES: Final = [str(_SHEETS / "app.tcss"), *sorted(map(str, _SHEETS.glob("[!a]*.tcss")))]
+"""Those of every screen, the app's first: loaded later, each would have all of them read again."""
+
 UNWATCHED: Final = (
     "{} would not be watched while the process is stopped: use another window, or detach tmux"
 )
@@ -85,7 +91,7 @@ class SignaldeckApp(App[None]):
     """
 
     TITLE = "signaldeck"
-    CSS_PATH = "../screens/app.tcss"
+    CSS_PATH = STYLES
     DEFAULT_MODE = "deck"
     COMMANDS: ClassVar = {ConsoleCommands}
     NOTIFICATION_TIMEOUT = 5
@@ -134,7 +140,10 @@ class SignaldeckApp(App[None]):
             self.set_keymap(keymap)
 
     def _make(self, mode: str) -> BaseScreen:
-        self._bases[mode] = SCREENS[mode](self.context)
+        screen = self._bases[mode] = SCREENS[mode](self.context)
+        # It is born with the present theme: told otherwise, Textual would read and apply all
+        # styles twice more at the first visit of each screen.
+        screen._css_update_count = self._css_update_count  # pyright: ignore[reportPrivateUsage]
         return self._bases[mode]
 
     def on_mount(self) -> None:
