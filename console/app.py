@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from time import monotonic
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -66,8 +66,9 @@ SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingPro
 """The screen of every mode; its key is ``mode.NAME`` in the keymap."""
 
 
-_SHEETS: Final = Path(base.__file__).parent
-STYLES: Final = [str(_SHEETS / "app.tcss"), *sorted(map(str, _SHEETS.glob("[!a]*.tcss")))]
+STYLES: Final[list[str | PurePath]] = sorted(
+    Path(base.__file__).parent.glob("*.tcss"), key=lambda sheet: (sheet.stem != "app", sheet.stem)
+)
 """Those of every screen, the app's first: loaded later, each would have all of them read again."""
 
 UNWATCHED: Final = (
