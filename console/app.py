@@ -66,9 +66,10 @@ SCREENS: Final[Mapping[str, Callable[[ScreenContext], BaseScreen]]] = MappingPro
 """The screen of every mode; its key is ``mode.NAME`` in the keymap."""
 
 
-STYLES: Final[list[str | PurePath]] = sorted(
+_SHEETS: Final = sorted(
     Path(base.__file__).parent.glob("*.tcss"), key=lambda sheet: (sheet.stem != "app", sheet.stem)
 )
+STYLES: Final[list[str | PurePath]] = [*_SHEETS]
 """Those of every screen, the app's first: loaded later, each would have all of them read again."""
 
 UNWATCHED: Final = (
