@@ -1,4 +1,4 @@
-"""Symbols and names as callers give them: text, or an error that says which is not.
+"""What callers give: text and functions, or an error that says which is not.
 
 Without it a number for a name would fail somewhere inside, as a `TypeError` that names nothing.
 """
@@ -25,6 +25,20 @@ def check_texts(call: str, **given: object) -> None:
     ]
     if wrong:
         raise SchemaError(f"{call}: {', '.join(wrong)}: must be text")
+
+
+def check_function(what: str, value: object) -> None:
+    """Raise if something that will be called cannot be.
+
+    Args:
+        what: what it is, for the message.
+        value: what was given.
+
+    Raises:
+        SchemaError: naming it.
+    """
+    if not callable(value):
+        raise SchemaError(f"{what} is {value_text(value)}: must be a function")
 
 
 def value_text(value: object) -> str:

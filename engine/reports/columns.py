@@ -194,7 +194,10 @@ def as_columns(name: str, columns: object) -> tuple[Column[Any], ...]:
     """
     try:
         return tuple(_ascolumn(column) for column in cast("Sequence[object]", columns))
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
+        text = f"a column of {name} has no {error}: give key, label, format and is_visible"
+        raise ColumnsError([text]) from None
+    except TypeError as error:
         raise ColumnsError([f"{name} is not a list of columns: {error}"]) from None
 
 

@@ -16,6 +16,7 @@ from unicodedata import category
 from uuid import uuid4
 
 from engine.domain.errors import EngineError
+from engine.domain.texts import value_text
 from engine.reports.columns import Column, Row, always
 
 PLACEHOLDERS: Final[tuple[str, ...]] = ("mode", "symbol", "name", "exchange", "frame")
@@ -147,8 +148,10 @@ def report_path(
         folder, file: where the report goes by default; placeholders as in ``path``.
 
     Raises:
-        EngineError: the path holds braces around anything else.
+        EngineError: it is no path, or holds braces around anything else.
     """
+    if path is not None and not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise EngineError(f"report path is {value_text(path)}: must be a text or a Path")
     template = f"./dump/{folder}" if path is None else os.fspath(path)
     if not template.lower().endswith(".md"):
         template = os.path.join(template, file)

@@ -16,8 +16,10 @@ from contextvars import Context, ContextVar, copy_context
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from engine.domain.errors import RunError
+from engine.domain.errors import RunError, SchemaError
+from engine.domain.schemas import is_async
 from engine.domain.signals import Action, TickResult
+from engine.domain.texts import check_function
 from engine.services.context import current_execution
 from engine.services.isolation import user_error
 
@@ -224,7 +226,11 @@ class Bus:
 
         Returns:
             A function that ends the subscription.
+
+        Raises:
+            SchemaError: ``listener`` cannot be called.
         """
+        check_function(f"listener of {topic}", listener)
         subscription = Subscription(self, topic, listener, maxsize, transitions_only)
         self._listen(topic, (*self._topics[topic], subscription))
         return subscription.close
@@ -232,7 +238,16 @@ class Bus:
     def subscribe_once(
         self, topic: str, accepts: Callable[[Any], object], listener: Listener
     ) -> Unsubscribe:
-        """Call ``listener`` for the first event that ``accepts`` finds true, then stop."""
+        """Call ``listener`` for the first event that ``accepts`` finds true, then stop.
+
+        Raises:
+            SchemaError: one of them cannot be called, or ``accepts`` is async: every event would
+                wait for an answer, and a coroutine that nobody awaits is always true.
+        """
+        check_function(f"filter of {topic}", accepts)
+        check_function(f"listener of {topic}", listener)
+        if is_async(accepts):
+            raise SchemaError(f"filter of {topic} is async: must be a plain function")
         fired = False
 
         def first(payload: Any) -> Any:

@@ -182,6 +182,8 @@ def test_unsafe_skips_the_rules_but_not_the_shape():
     for shapeless in (None, [3], [{}]):
         with pytest.raises(ColumnsError):
             updated_columns(DEFAULT_COLUMNS, {"backtest_columns": shapeless}, unsafe=True)
+    with pytest.raises(ColumnsError, match="a column of heat_columns has no 'label': give key, l"):
+        updated_columns(DEFAULT_COLUMNS, {"heat_columns": [{"key": "a"}]}, unsafe=True)
     with pytest.raises(ColumnsError, match="mistyped"):
         updated_columns(DEFAULT_COLUMNS, {"mistyped": []}, unsafe=True)
 

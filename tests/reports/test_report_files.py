@@ -45,6 +45,8 @@ def test_default_paths(mode):
 def test_a_wrong_placeholder_is_named():
     with pytest.raises(EngineError, match=r"holds \{sybmol\}: use \{mode\} \{symbol\} \{name\}"):
         report_path("{sybmol}.md", **RUN)
+    with pytest.raises(EngineError, match="report path is 5: must be a text or a Path"):
+        report_path(5, **RUN)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

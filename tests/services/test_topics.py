@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import engine
-from engine import Engine, emitters
+from engine import Engine, SchemaError, emitters
 from engine.services.bus import TOPICS
 
 LISTENERS = {
@@ -67,3 +67,24 @@ async def test_emitters_are_the_topics_of_the_current_engine() -> None:
     assert repr(emitters.risk) == "emitters.risk"
     with pytest.raises(AttributeError, match="no topic 'news': use one of signal"):
         emitters.news  # noqa: B018
+
+
+async def test_what_cannot_listen_is_refused_at_once() -> None:
+    """Else it would fail at every single event."""
+
+    async def accepts(event: Any) -> bool:
+        return False
+
+    async with Engine() as made:
+        for name in LISTENERS:
+            with pytest.raises(SchemaError, match=r"listener of .* is None: must be a function"):
+                getattr(engine, f"listen_{name}")(None)
+        for given, words in (
+            ((None, print), "filter of .* is None: must be a function"),
+            ((bool, 5), "listener of .* is 5: must be a function"),
+            ((accepts, print), "filter of .* is async: must be a plain function"),
+        ):
+            for name in WITH_ONCE:
+                with pytest.raises(SchemaError, match=words):
+                    getattr(engine, f"listen_{name}_once")(*given)
+        assert not any(made.bus.wants(topic) for topic in TOPICS)
