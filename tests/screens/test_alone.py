@@ -20,12 +20,13 @@ SHOWS = {
     "facts_table": "percent_fee", "feed_table": "cancelled", "filter_bar": "12",
     "form_field": "BTCUSDT", "header_line": "STALE", "heatmap": "Jan",
     "instances_table": "draining", "key_bar": "Quit", "ladder": "profit", "life_table": "milestone",
-    "line_table": "even", "log_table": "warning", "metrics_table": "tick",
+    "line_table": "even", "log_table": "warning", "marked_table": "reversion",
+    "metrics_table": "tick",
     "milestone_tables": "reached", "pane": "Upper", "position_card": "entry", "price_bar": "SL",
     "ranking_table": "best", "risk_tables": "weekend", "scheduled_table": "SOLUSDT",
     "signals_table": "take", "sortable_table": "reversion", "statistics_table": "Sortino",
     "text_view": "Report", "title_line": "sma-cross", "totals_line": "trades",
-    "trades_table": "expired",
+    "trades_table": "expired", "walker_tables": "sma-grid",
 }  # fmt: skip
 
 
@@ -33,9 +34,16 @@ def test_every_widget_has_a_module_that_can_be_run() -> None:
     runnable = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
     assert runnable == set(SHOWS)
     others = {path.stem for path in FOLDER.glob("*.py")} - runnable
-    assert others == {"__init__", "axis", "braille", "filtered_table", "panel", "spark", "tones"}, (
-        "these are no widgets"
-    )
+    assert others == {
+        "__init__",
+        "axis",
+        "braille",
+        "columns",
+        "filtered_table",
+        "panel",
+        "spark",
+        "tones",
+    }, "these are no widgets"
 
 
 @pytest.mark.parametrize("module", SHOWS)
