@@ -40,7 +40,7 @@ class CandidateList(LineTable[Candidate], can_focus=False):
             Column[Candidate]("choices", 13, _name, grow=3),
             Column[Candidate]("", 8, _note, drop=1, grow=70),
         )
-        super().__init__(columns, key=lambda c: c.name, empty="nothing matches", id=id)
+        super().__init__(columns, key=lambda c: c.name, empty="", id=id)
 
     def step(self, by: int) -> Candidate | None:
         """Move to the next choice that can be taken; None when there is none that way."""
