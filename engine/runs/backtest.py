@@ -125,6 +125,9 @@ class BacktestExecution:
             if len(self.frame):
                 series = await self._load()
                 await self._loop(session, series)
+        except BaseException:
+            self.stopped = True  # whatever it was: what there is, is not the whole frame
+            raise
         finally:
             self._end(session, began)
         self._complete(began)

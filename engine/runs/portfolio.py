@@ -241,6 +241,9 @@ class PortfolioExecution:
                 member.board = self.board
                 await member.begin(sink, code)
             await self._loop()
+        except BaseException:
+            self.stop()  # whatever it was: what there is, is not the whole frame
+            raise
         finally:
             self.elapsed_seconds = time.monotonic() - began
             for member in self.members:

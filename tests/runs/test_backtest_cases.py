@@ -48,6 +48,8 @@ async def test_109_who_leaves_after_two_results_has_run_two() -> None:
         await made.engine.bus.flush()
         assert made.actions() == [("opened", 0), ("closed", 3), ("opened", 3), ("closed", 6)]
         assert (made.instance().status, len(made.heard["done_backtest"])) == ("done", 1)
+        report = await Backtest.get_report(SYMBOL, "asked")
+        assert "stopped before the frame's end" in report, "two trades are not the whole frame"
 
 
 @pytest.mark.parametrize("holding", [True, False])

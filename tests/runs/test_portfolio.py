@@ -351,6 +351,7 @@ async def test_in_the_background_and_a_consumer_that_leaves() -> None:
         assert first.when == T0 + 3 * MINUTE
         data = await Portfolio.get_data(members)
         assert 1 <= len(data.trades) <= 2, "it went no further than its consumer"
+        assert data.stopped and all(member.stopped for member in data.members)
         assert all(not m._risk.book.active("one") for m in instance.execution.members)  # type: ignore[union-attr]
 
 
