@@ -7,13 +7,15 @@ the view, and so it can be switched by a console that may only look, too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from console.views import OptimizerView
 from console.walker_views import WalkerRow, WalkerView
 from console.walkers import walked
 from engine.core.ranking import best, judged, ranked
+from engine.domain.outcome import BacktestStatistics
 from engine.domain.walks import METRICS, WalkerStatistics
 from engine.reports.walker import walker_report
 from screens.detail import Fact
@@ -22,8 +24,37 @@ from screens.widgets.curves_chart import Curve
 from screens.widgets.ranking_table import METRICS as RANKED_BY
 from screens.widgets.ranking_table import Contender
 
+_NONE: Final[Mapping[str, float | None]] = MappingProxyType({})
+
 CURVES: Final = 6
 """Equity curves that are drawn over each other."""
+
+
+class Figures(Mapping[str, float | None]):
+    """The figures of a result by name, looked up when they are asked for: a grid has thousands."""
+
+    __slots__ = ("_statistics",)
+
+    def __init__(self, statistics: BacktestStatistics) -> None:
+        self._statistics = statistics
+
+    def __getitem__(self, name: str) -> float | None:
+        if name not in RANKED_BY:
+            raise KeyError(name)
+        return getattr(self._statistics, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RANKED_BY)
+
+    def __len__(self) -> int:
+        return len(RANKED_BY)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Figures) and (
+            self._statistics is other._statistics or self._statistics == other._statistics
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 def contenders(view: WalkerView) -> tuple[Contender, ...]:
@@ -34,10 +65,9 @@ def contenders(view: WalkerView) -> tuple[Contender, ...]:
 
 def _contender(row: WalkerRow) -> Contender:
     statistics = row.outcome.statistics if row.outcome is not None else None
-    figures: dict[str, float | None] = {}
     # What was cut short is shown with its result, but never ranked against whole runs.
-    if statistics is not None and row.status == "done":
-        figures = {name: getattr(statistics, name) for name in RANKED_BY}
+    whole = statistics if row.status == "done" else None
+    figures = _NONE if whole is None else Figures(whole)
     trades = None if statistics is None else statistics.total_trades
     failed = row.outcome.counts.errors if row.outcome is not None else 0
     error = row.error or (f"{row.status}, {many(failed, 'error')}" if failed else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from operator import itemgetter
 from typing import ClassVar, Final
 
 from textual.binding import BindingType
@@ -66,15 +67,17 @@ class _Place:
 def ranked(contenders: Sequence[Contender], metric: str) -> list[_Place]:
     """The contenders by a figure, best first; those without one behind them, as they came."""
     sign = 1 if metric in LOWER_IS_BETTER else -1
-    known = [c for c in contenders if _known(c.figures.get(metric))]
-    known.sort(key=lambda c: sign * (c.figures[metric] or 0.0))
-    places = [_Place(at, c, at == 1) for at, c in enumerate(known, start=1)]
-    names = {c.name for c in known}
-    return [*places, *(_Place(None, c, False) for c in contenders if c.name not in names)]
-
-
-def _known(value: float | None) -> bool:
-    return value is not None and isfinite(value)
+    known: list[tuple[float, Contender]] = []
+    unknown: list[Contender] = []
+    for contender in contenders:
+        value = contender.figures.get(metric)
+        if value is None or not isfinite(value):
+            unknown.append(contender)
+        else:
+            known.append((sign * value, contender))
+    known.sort(key=itemgetter(0))
+    places = [_Place(at, contender, at == 1) for at, (_, contender) in enumerate(known, start=1)]
+    return [*places, *(_Place(None, contender, False) for contender in unknown)]
 
 
 def figure(metric: str, value: float | None) -> Cells:
