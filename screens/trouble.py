@@ -53,7 +53,9 @@ class TroubleScreen(Screen[None]):
             yield Static(Content(where), id="trouble-title")
             yield Static(self._going_on(), id="trouble-runs")
             yield Static(Content(clean(trouble.error)), id="trouble-error")
-            yield Static(Content(f"Reference {trouble.reference} in the log:\n{clean(trouble.log)}"))
+            yield Static(
+                Content(f"Reference {trouble.reference} in the log:\n{clean(trouble.log)}")
+            )
             yield Static(Content(spell(self, WHAT_NEXT)), id="trouble-next")
 
     def follow(self) -> None:
