@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 from math import inf, prod
@@ -60,12 +61,14 @@ def candidates(
 
 
 def varied(strategy: StrategySchema, params: Mapping[str, Any], name: str = "") -> StrategySchema:
-    """The strategy with ``params`` on top of its own, under ``name`` if that is given."""
+    """The strategy with ``params`` on top of its own, under ``name`` if that is given.
+
+    Containers among the parameters are copied: what one candidate puts into a list of its own must
+    not be there for the next, as it is not when each is tested in a process of its own.
+    """
+    own = {key: _own(value) for key, value in {**strategy.params, **params}.items()}
     return strategy.model_copy(
-        update={
-            "strategy_name": name or strategy.strategy_name,
-            "params": {**strategy.params, **params},
-        }
+        update={"strategy_name": name or strategy.strategy_name, "params": own}
     )
 
 
@@ -115,7 +118,9 @@ def _takes(strategy: StrategySchema, name: str) -> bool:
         return True
     parameters = _parameters(strategy.get_signal)
     # The first two are symbol and when, whatever they are called.
-    named = parameters[2:]
+    asked, named = parameters[:2], parameters[2:]
+    if any(item.name == name and item.kind is not item.POSITIONAL_ONLY for item in asked):
+        return False
     return any(
         item.kind is item.VAR_KEYWORD
         or (item.name == name and item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY))
@@ -133,4 +138,15 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 def _label(name: str, params: Mapping[str, Any]) -> str:
     if not params:
         return name
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in params.items())})"
+    return f"{name}({', '.join(f'{key}={_shown(value)}' for key, value in params.items())})"
+
+
+def _own(value: Any) -> Any:
+    return deepcopy(value) if type(value) in (list, dict, set) else value
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"

@@ -106,13 +106,19 @@ class WorkerProcess:
             last: the process ends after it.
 
         Raises:
-            Exception: the job cannot be pickled.
+            WorkerError: the job cannot be pickled.
         """
         done: asyncio.Future[Outcome] = self._loop.create_future()
         self._board[0] = self._board[1] = 0
         self._job, self._told, self._done = job, told, done
-        with suppress(OSError):  # it has died, which its listener is about to say
-            self._connection.send(("job", (job, last)))
+        try:
+            with suppress(OSError):  # it has died, which its listener is about to say
+                self._connection.send(("job", (job, last)))
+        except Exception as error:
+            raise WorkerError(
+                f"the run cannot be handed to a worker process: {error}: use parameters that can "
+                "be pickled (numbers, texts, lists), or one worker"
+            ) from error
         return done
 
     def stop(self) -> None:

@@ -135,6 +135,8 @@ class WorkerControl:
                     self._obey(*self._connection.recv())
                 except (EOFError, OSError):
                     _leave()
+                except Exception as error:  # of unpickling: a class that is not to be found here
+                    self._refuse(error)
             rounds += 1
             run = self._followed
             if run is None:
@@ -163,6 +165,14 @@ class WorkerControl:
     def _report(self, run: Followed) -> None:
         made = run.progress()
         self._send(("alive", None) if made is None else ("progress", made))
+
+    def _refuse(self, error: Exception) -> None:
+        text = (
+            f"the run cannot be taken over by a worker process: {type(error).__name__}: {error}: "
+            "use parameters that can be pickled (numbers, texts, lists), or one worker"
+        )
+        self.finish("leaving", ("WorkerError", text))
+        _leave()
 
     def _give_up(self, message: str) -> None:
         self.finish("leaving", ("StrategyTimeoutError", message))

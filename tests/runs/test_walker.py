@@ -451,11 +451,30 @@ async def test_a_grid_over_parameters(rows: Any) -> None:
         for grid, words in (
             ({"speed": [1]}, "speed, which none of swept, plain takes"),
             ({"hold": [3, 3]}, "more than once"),
+            ({"symbol": ["X"]}, "symbol, which none of swept, plain takes"),
             ({"hold": range(200), "shift": range(200)}, "40000 combinations"),
         ):
             walker(made, "swept", "plain", walker_name=words, grid=grid)
             with pytest.raises(SchemaError, match=words):
                 Walker.run(SYMBOL, walker_name=words)
+
+
+async def test_what_one_puts_into_its_parameters_is_not_there_for_the_next(rows: Any) -> None:
+    async def get_signal(symbol: str, when: Any, memo: list[Any], **more: Any) -> Signal | None:
+        memo.append(when)
+        return long(len(memo), tp=1000, sl=1)
+
+    class Silent:
+        def __repr__(self) -> str:
+            raise ValueError("no name")
+
+    async with bed(rows, frame=(0, 60)) as made:
+        made.strategy(get_signal, "swept", params={"memo": []})
+        walker(made, "swept", grid={"other": [1, Silent()], "symbol2": [1]})
+        first, second = await walked()
+        assert first.stats == second.stats
+        assert second.strategy_name == "swept(other=<Silent>, symbol2=1)"
+        assert await walked() == [first, second]
 
 
 async def test_several_symbols_have_results_of_their_own(rows: Any) -> None:

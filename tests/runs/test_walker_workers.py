@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -195,6 +197,23 @@ async def test_a_strategy_that_is_silent_or_dies_fails_alone(folder: Path) -> No
     at = "for the bar at 2024-01-01 00:10 UTC"
     assert f"'silent' on {SYMBOL} did not answer within 1 s {at}" in errors[0][1]
     assert f"died (SIGKILL), strategy 'dies' on {SYMBOL}, {at}" in errors[1][1]
+
+
+async def test_parameters_that_no_other_process_knows_are_said_to_be_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class of a strategy file is one: its module has another name in every process."""
+    elsewhere = ModuleType("elsewhere")
+    elsewhere.Odd = type("Odd", (), {"__module__": "elsewhere"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "elsewhere", elsewhere)
+    async with loaded(folder):
+        walker("swept", grid={"hold": [lambda: 1, elsewhere.Odd(), 3]})
+        _, data, _ = await walk(workers=2)
+    assert data.strategies[0].status == "done"
+    first, second = (item.error for item in data.strategies[1:])
+    assert "cannot be handed to a worker process" in first and "pickle" in first
+    assert "cannot be taken over by a worker process" in second and "'elsewhere'" in second
+    assert all("use parameters that can be pickled" in text for text in (first, second))
 
 
 async def test_symbols_walked_at_the_same_time_share_the_processes(folder: Path) -> None:
