@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +31,9 @@ from engine.domain.errors import StateError
 from tests.console.cli_bed import COMMAND, Run, environment
 
 TIMEOUT = 60.0
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 async def state_file(path: Path) -> None:
@@ -179,6 +184,100 @@ async def test_tabs_watch_each_for_itself_behind_a_token(tmp_path: Path) -> None
         await two.closed()
         assert await gone(pids[1]) and await server.process.wait() == 0
         assert "Traceback" not in server.told
+
+
+class Chromium:
+    """A headless browser, driven through its DevTools."""
+
+    def __init__(self, socket: ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self._page = ""
+        self.told: list[dict[str, Any]] = []
+
+    async def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Give a command and read until it is answered; events are kept in ``told``."""
+        self._number += 1
+        where = {"sessionId": self._page} if self._page else {}
+        await self._socket.send_json(
+            {"id": self._number, "method": method, "params": parameters, **where}
+        )
+        while (message := await self._socket.receive_json(timeout=TIMEOUT)).get(
+            "id"
+        ) != self._number:
+            self.told.append(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    async def open(self, address: str) -> None:
+        """Open a page and listen to what it loads."""
+        target = (await self.ask("Target.createTarget", url="about:blank"))["targetId"]
+        attached = await self.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self._page = attached["sessionId"]
+        for domain in ("Network", "Runtime", "Log", "Page"):
+            await self.ask(f"{domain}.enable")
+        await self.ask("Page.navigate", url=address)
+
+    async def value(self, expression: str) -> Any:
+        """What an expression comes to on the page."""
+        answer = await self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        return answer["result"].get("value")
+
+    def events(self, method: str) -> list[dict[str, Any]]:
+        """What was told of one kind."""
+        return [one["params"] for one in self.told if one.get("method") == method]
+
+
+@asynccontextmanager
+async def chromium(folder: Path, client: ClientSession) -> AsyncIterator[Chromium]:
+    assert CHROMIUM is not None
+    options = ("--headless=new", "--no-sandbox", "--no-first-run", "--enable-unsafe-swiftshader",
+               "--remote-debugging-port=0", f"--user-data-dir={folder / 'profile'}")  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        CHROMIUM, *options, "about:blank", env={**os.environ, "HOME": str(folder)},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        port = folder / "profile" / "DevToolsActivePort"
+        while not (port.exists() and len(port.read_text().split()) == 2):
+            assert process.returncode is None, "Chromium has ended"
+            await asyncio.sleep(0.05)
+        number, path = port.read_text().split()
+        address = f"http://127.0.0.1:{number}{path}"
+        async with client.ws_connect(address, max_msg_size=0) as socket:
+            yield Chromium(socket)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+async def test_a_browser_draws_the_console_and_loads_nothing_from_elsewhere(
+    tmp_path: Path,
+) -> None:
+    await state_file(tmp_path / "state.db")
+    async with (
+        asyncio.timeout(TIMEOUT), serving(tmp_path) as server, ClientSession() as client,
+        chromium(tmp_path, client) as browser,
+    ):  # fmt: skip
+        await browser.open(f"{server.base}/?token={server.token}")
+        while "-first-byte" not in str(await browser.value("document.body.className")):
+            assert not browser.events("Runtime.exceptionThrown")
+            await asyncio.sleep(0.05)
+        assert await browser.value("location.search") == ""
+        assert await browser.value("document.cookie") == ""
+        loaded = [one["request"]["url"] for one in browser.events("Network.requestWillBeSent")]
+        sockets = [one["url"] for one in browser.events("Network.webSocketCreated")]
+        assert len(loaded) >= 5 and len(sockets) == 1
+        own = (f"{server.base}/", server.base.replace("http", "ws") + "/", "data:")
+        assert [url for url in (*loaded, *sockets) if not url.startswith(own)] == []
+        errors = [one["entry"] for one in browser.events("Log.entryAdded")]
+        assert [one for one in errors if one["level"] == "error"] == []
+        viewer = int((await server.says(r"view 1 opened .*process (\d+)"))[1])
+        await browser.ask("Page.navigate", url="about:blank")
+        assert await gone(viewer)
 
 
 @asynccontextmanager
