@@ -14,6 +14,7 @@ from engine.domain.errors import (
     EngineError,
     NotRegisteredError,
     RunError,
+    SchemaError,
 )
 from engine.domain.ports import Clock, Store
 from engine.domain.schemas import (
@@ -29,6 +30,7 @@ from engine.domain.signals import (
     Mode,
     RunKey,
 )
+from engine.domain.texts import value_text
 from engine.domain.time import MINUTE
 from engine.domain.walks import WalkerSchema
 from engine.exchanges import ExchangeSpec, is_ccxt_id, make_exchange, schema_of
@@ -253,8 +255,11 @@ class Engine:
 
         Raises:
             NotRegisteredError: there is no such optimizer.
+            SchemaError: ``symbol`` is no text.
         """
         schema = self.optimizers.get(optimizer_name, "Optimizer")
+        if not isinstance(symbol, str) or not symbol:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SchemaError(f"Optimizer: symbol is {value_text(symbol)}: must be text")
         parts = optimizer_parts()
         return OptimizerRun(
             schema, symbol, self.bus, templates=parts.templates, origin=parts.origin,
@@ -293,7 +298,7 @@ class Engine:
         if not found:
             self.strategies.get(strategy_name, mode.capitalize())
             raise NotRegisteredError(
-                f"no {mode} of {strategy_name!r} on {symbol!r} has been started"
+                f"no {mode} of {strategy_name!r} on {symbol!r} has been started: run it first"
             )
         keys = "; ".join(str(item.key) for item in found)
         raise EngineError(f"several runs match, name exchange_name and frame_name: {keys}")

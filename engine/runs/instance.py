@@ -200,7 +200,8 @@ class Instance:
         self.error = ""
         self._abandoned = self._cancelled = self._again = False
         self._become(RUNNING)
-        # Started inside a listener or not: the run is nobody's event being handled.
+        # Started inside another run's listener or strategy or not: this run is nobody's event
+        # being handled, and knows no other run's instant.
         self._task = loop.create_task(
             self._run(self.execution, sink), name=str(self.key), context=outside_listeners()
         )
