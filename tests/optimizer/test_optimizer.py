@@ -307,7 +307,7 @@ async def test_registration() -> None:
         (schema,) = list_optimizers()
         assert schema.name == "trend" and schema.note == "Ü"
         for symbol in (None, "", 5):  # before anything is collected, which costs
-            with pytest.raises(SchemaError, match="Optimizer: symbol is .*: must be text"):
+            with pytest.raises(SchemaError, match=r"Optimizer: symbol is .*: must be text"):
                 await Optimizer.get_data("trend", symbol=symbol)  # type: ignore[arg-type]
         assert [source.name for source in schema.source] == ["trend", "volume"]
         with pytest.raises(SchemaError, match="optimizer_name is missing; range_train is missing"):
