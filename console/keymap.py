@@ -98,7 +98,10 @@ _TABLE: Final = (
     KeySpec("form.start", "enter", "Start", "Start the run as filled in"),
     KeySpec("form.next_choice", "down", "Next choice", "Take the next choice of the list"),
     KeySpec("form.previous_choice", "up", "Previous", "Take the previous choice", show=False),
-    KeySpec("form.next_field", "tab", "Next field", "Complete this field and go to the next"),
+    KeySpec(
+        "form.next_field", "tab", "Next field", "Complete this field and go to the next",
+        priority=True,
+    ),
     KeySpec("form.previous_field", "shift+tab", "Field back", "Go to the field before", False),
     KeySpec("choice.next", "right,space", "Change", "Take the next value", show=False),
     KeySpec("choice.previous", "left", "Change back", "Take the previous value", show=False),

@@ -30,3 +30,11 @@ SHOWN: Final = {
     "optimizer": ("strategy_name", "symbol"),
 }
 """The fields each kind of run has."""
+
+HINTS: Final = {
+    "interval": "step of the frame",
+    "metric": "more is better",
+    "grid": "minutes=60,240 side=long,short",
+    "settings": "percent_fee=0.05; empty as configured",
+}
+"""What stands below fields whose hint never changes."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -39,7 +39,7 @@ from screens.candidates import (
     symbols_note,
 )
 from screens.context import ScreenContext
-from screens.form_fields import KINDS, LABELS, SHOWN, STRATEGY_LABELS
+from screens.form_fields import HINTS, KINDS, LABELS, SHOWN, STRATEGY_LABELS
 from screens.last_runs import last_run, remember_run
 from screens.spelling import spell
 from screens.text import clean, many
@@ -249,7 +249,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     # What the operator does
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+    def on_descendant_focus(self) -> None:
         """The choices are those of the field with the focus."""
         for name, field in self.fields.items():
             if field.control.has_focus:
@@ -334,12 +334,19 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         if candidate is not None and not candidate.error:
             self._take(candidate)
 
-    def action_next_field(self) -> None:
-        """Complete what was typed and go on."""
+    async def action_next_field(self) -> None:
+        """Complete what was typed and go on: over a slow line keys of several fields come at once.
+
+        Those behind this one are not yet given to a field; those before it are waited for.
+        """
+        typed = asyncio.Event()
+        self.fields[self._field].control.call_later(typed.set)
+        await typed.wait()
         self._complete()
         self.fields[self._field].touched = True
         self.fields[self._field].show_message()
         self.focus_next()
+        self.on_descendant_focus()
 
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
@@ -485,10 +492,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         keys = "{form.previous_choice}{form.next_choice}"
         fields["start"].hint = spell(self, f"UTC; {keys} presets")
         fields["end"].hint = "" if exchange is None else "UTC, inclusive"
-        fields["interval"].hint = "step of the frame"
         fields["kind"].hint = KINDS[kind]
-        fields["metric"].hint = "more is better"
-        fields["grid"].hint = "minutes=60,240 side=long,short"
-        fields["settings"].hint = "percent_fee=0.05; empty as configured"
-        for field in fields.values():
+        for name, field in fields.items():
+            field.hint = HINTS.get(name, field.hint)
             field.show_message()

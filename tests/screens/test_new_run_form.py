@@ -250,6 +250,16 @@ async def test_a_walker_and_an_optimizer_are_started_by_keyboard_alone(
         )  # fmt: skip
 
 
+async def test_keys_that_arrive_at_once_go_to_their_fields() -> None:
+    async with console() as (app, _, pilot):
+        await pilot.press("5", "n", "tab", "tab", "ctrl+u")
+        for key in ("e", "t", "h", "tab", *"2024-01-05", "tab", *"2024-01-09", "tab"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: form(app).request().end == "2024-01-09")
+        request = form(app).request()
+        assert (request.symbol, request.start) == ("ETHUSDT", "2024-01-05")
+
+
 async def test_what_the_host_refuses_stays_in_the_form() -> None:
     async with console() as (app, host, pilot):
         host.refusal = "live sma-cross ADAUSDT @ simulated is already running"
