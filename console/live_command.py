@@ -12,9 +12,9 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TextIO, TypeAlias, get_args
 
 from console.discovery import Workshop, equip
 from console.event_lines import event_json, event_line, note_of
@@ -79,10 +79,13 @@ def run_live(project: Project, options: LiveOptions) -> int:
         raise UsageProblem("a live run writes its state: leave out --read-only")
     if problem := open_log():
         say(f"signaldeck: no log: {problem}")
-    return asyncio.run(_main(project, options))
+    stdout = sys.stdout
+    # What strategies print belongs to the narration: stdout is this command's events.
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(_main(project, options, stdout))
 
 
-async def _main(project: Project, options: LiveOptions) -> int:
+async def _main(project: Project, options: LiveOptions, stdout: TextIO) -> int:
     engine = Engine(
         state=project.state,
         config=project.engine,
@@ -93,7 +96,7 @@ async def _main(project: Project, options: LiveOptions) -> int:
         # What was typed is looked at before the state is touched.
         requests = await _checked(engine, equip(engine, project), options)
         await engine.open()
-        return await Headless(engine, project.state, options).run(requests)
+        return await Headless(engine, project.state, options, stdout).run(requests)
     finally:
         await engine.close()
 
@@ -124,9 +127,12 @@ class Headless:
         engine: open, with everything registered.
         state: the state file, for messages.
         options: the command's.
+        stdout: gets the events with ``--json``; None is standard output.
     """
 
-    def __init__(self, engine: Engine, state: str, options: LiveOptions) -> None:
+    def __init__(
+        self, engine: Engine, state: str, options: LiveOptions, stdout: TextIO | None = None
+    ) -> None:
         self._engine = engine
         self._state = state
         self._options = options
@@ -138,7 +144,9 @@ class Headless:
         self._narrate = self._told.put
         gone = "signaldeck: nobody reads stdout any more; the runs go on"
         self._events = (
-            LineWriter(sys.stdout.fileno(), lambda: self._narrate(gone)) if options.json else None
+            LineWriter((stdout or sys.stdout).fileno(), lambda: self._narrate(gone))
+            if options.json
+            else None
         )
 
     async def run(self, requests: Sequence[RunRequest]) -> int:

@@ -10,8 +10,10 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +85,9 @@ def run_walker(project: Project, options: WalkerOptions) -> int:
     _check_options(options)
     # Before any thread exists, and early: it gets ready while the options are looked at.
     WorkerPool.start_forkserver()
-    found = asyncio.run(_compare(project, options))
+    # What the walker's callbacks print belongs to the narration: stdout is this command's result.
+    with redirect_stdout(sys.stderr):
+        found = asyncio.run(_compare(project, options))
     if options.report is not None:
         for data in found:
             _write_report(data, options.report)

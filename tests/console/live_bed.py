@@ -16,7 +16,9 @@ from tests.console.cli_bed import COMMAND, environment, strategy_file
 TIMEOUT = 60.0
 """Seconds after which waiting for a line gives up."""
 
-_PRICE = "import engine; p = (await engine.get_candles(symbol, '1m', 1)).close[-1]; "
+_PRICE = (
+    "import engine; print('noise'); p = (await engine.get_candles(symbol, '1m', 1)).close[-1]; "
+)
 
 
 def prepared(work: Path) -> None:

@@ -116,6 +116,7 @@ KILLED = """
 import os, signal
 
 def kill(*_):
+    print("noise")
     os.kill(os.getpid(), signal.SIGTERM)
 
 add_walker(walker_name="killed", exchange_name="simulated", frame_name="july",
@@ -136,6 +137,7 @@ def test_a_stop_is_one_of_all_symbols_and_leaves_nothing_behind(
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     first, second = result(done.stdout)
+    assert "noise" in done.stderr, "stdout is the result alone"
     assert first["stopped"] and second["stopped"]
     assert first["strategies_tested"] >= 1
     assert [row["status"] for row in second["ranking"]] == ["stopped", "stopped"]
