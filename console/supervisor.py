@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol, TypeAlias
 
+from console.collector import set_aside_what_stays
 from console.demo import DEMO_BADGE, DEMO_STATE, demo_plan
 from console.follower import FollowingHost
 from console.host import BADGE, EngineHost, HostPlan
@@ -202,6 +203,9 @@ def _open(make: Callable[[], Host], project: Project | None) -> int:
         raise UsageProblem(
             "the console needs a terminal: run it in one, or use a command (see --help)"
         )
+    # Textual draws at its next frame: with short ones a key shows 8 ms sooner, at no cost while
+    # nothing moves. It reads this when it is loaded.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
     # Screens and keys need Textual, which no other command has to load.
     from console.interface import make_app, project_problems
 
@@ -217,6 +221,7 @@ def _open(make: Callable[[], Host], project: Project | None) -> int:
         WorkerPool.start_forkserver()
     host = make()
     host.start()
+    set_aside_what_stays()
     return supervise(host, lambda trouble: make_app(host, keys, console, trouble), console)
 
 
