@@ -203,7 +203,8 @@ class BarSeries:
         return int((~self.real[cut]).sum())
 
     def _grow(self, size: int) -> None:
-        capacity = size if not self.size else max(size, self._capacity * 2, 1024)
+        # An eighth: a backtest grows once, by what lies behind its frame, and is kept for reports.
+        capacity = size if not self.size else max(size, self._capacity * 9 // 8, 1024)
         kept = select(self.columns, slice(0, self.size))
         fresh = Columns(
             np.empty(capacity, dtype=np.int64),
