@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -345,9 +346,10 @@ class FollowingHost:
         beats = [run.telemetry.heartbeat for run in self._runs.values() if run.telemetry]
         newest = max(beats, default=int(time.time() * 1000))
         self._newest = newest
-        self._badge_with(
-            FOLLOWING if alive else ALONE, time.monotonic() if alive else self._heard_at
-        )
+        if alive:
+            self._badge_with(FOLLOWING, time.monotonic())
+        else:
+            self._badge_with(ALONE, time.monotonic() - _seconds_since_written(self.path))
 
     def _badge_with(self, words: str, heartbeat: float) -> None:
         shot = self._deck.snapshot(self._newest, heartbeat)
@@ -362,6 +364,20 @@ class FollowingHost:
                 notify(event)
             except Exception:
                 _log.exception("the interface's listener failed")
+
+
+def _seconds_since_written(path: Path) -> float:
+    """Seconds since a state file was written; its newest rows may be in the log beside it.
+
+    An empty log is not by its owner: SQLite makes one for whoever reads.
+    """
+    stamps: list[float] = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(OSError):
+            found = file.stat()
+            if found.st_size:
+                stamps.append(found.st_mtime)
+    return max(0.0, time.time() - max(stamps, default=0.0))
 
 
 def _profit(row: SignalRow, price: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -68,8 +70,12 @@ def test_a_file_that_takes_the_place_of_another_is_shown_instead(tmp_path: Path)
     with running(plan_on(tmp_path)) as owner:
         owner.host.start_run(live("holds")).result(TIMEOUT)
         owner.until(lambda s: s.header.open == 1)
+    hour_ago = time.time() - 3600
+    for part in tmp_path.glob("state.db*"):
+        os.utime(part, (hour_ago, hour_ago))
     watcher = followed(tmp_path)
-    watcher.until(lambda s: s.instances and s.header.open == 1)
+    shot = watcher.until(lambda s: s.instances and s.header.open == 1)
+    assert time.monotonic() - shot.header.heartbeat > 3500, "nobody keeps it alive"
     for part in tmp_path.glob("state.db*"):
         if not part.name.endswith(".lock"):
             part.unlink()
