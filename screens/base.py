@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -32,7 +33,7 @@ from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
 from screens.widgets.marked_table import MarkedTable
-from screens.widgets.pane import PaneStack
+from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.panel import Panel
 from screens.widgets.sortable_table import SortableTable
 
@@ -91,39 +92,55 @@ class BaseScreen(Screen[None]):
         self.context = context
         self._drawn: dict[Panel, tuple[int, ...]] = {}
         self._paused_at: int | None = None
+        self._stacks: tuple[PaneStack, ...] = ()
+        self._styled_for: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Header, the screen's own part, footer."""
         yield HeaderLine(self.context, MODES, self.mode_name)
-        yield from self.compose_body()
+        body = [*self.compose_body()]
+        self._stacks = tuple(part for part in body if isinstance(part, PaneStack))
+        self.arrange_panes(self.app.size)  # afterwards, all of it would be styled and drawn again
+        yield from body
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Tables are sorted as the operator left them."""
+        self._styled_for = self._styled_by()
         self._sort_again()
 
     def compose_body(self) -> ComposeResult:
         """The screen's own part."""
         raise NotImplementedError
 
-    def on_screen_resume(self) -> None:
-        """Draw what moved while the screen was away."""
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Draw what moved while the screen was away; style it where the styles may be others."""
+        event.refresh_styles = self._styled_for != self._styled_by()
+        self._styled_for = self._styled_by()
         self.follow()
         self.tick()
 
     def on_resize(self, event: events.Resize) -> None:
         """Arrange the panes for the terminal."""
-        for stack in self.query(PaneStack):
-            stack.resized(event.size.width, event.size.height)
+        self.arrange_panes(event.size)
         self.call_after_refresh(self.follow)
+
+    def arrange_panes(self, size: Size) -> None:
+        """Arrange the panes for a terminal of that size; also before they are mounted."""
+        for stack in self._stacks:
+            stack.resized(size.width, size.height)
 
     def select_run(self, run_id: str) -> None:
         """Put the cursor on a run, where the screen lists runs."""
 
+    def _styled_by(self) -> tuple[object, ...]:
+        """What all styles may change with while the screen is away."""
+        return self.app.theme, self.app.app_focus
+
     # Drawing
 
     def panels(self) -> tuple[Panel, ...]:
-        """The panels of this screen that are visible now."""
+        """The panels of this screen that are in sight now, if only as a number in a title."""
         found = (widget for widget in self.query(Widget) if isinstance(widget, Panel))
         return tuple(panel for panel in found if _shown(panel))
 
@@ -309,6 +326,8 @@ def _sorting(table: SortableTable[object]) -> str:
 
 
 def _shown(panel: Panel) -> bool:
-    return isinstance(panel, Widget) and all(
-        node.display for node in panel.ancestors_with_self if isinstance(node, Widget)
-    )
+    if not isinstance(panel, Widget):
+        return False
+    counted = isinstance(panel.parent, Pane) and panel.parent.counts
+    nodes = panel.ancestors if counted else panel.ancestors_with_self
+    return all(node.display for node in nodes if isinstance(node, Widget))

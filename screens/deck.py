@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.geometry import Size
 
 from console.keymap import bind
 from console.views import FeedEntry, InstanceView, MilestoneView, RejectionView
@@ -80,11 +81,12 @@ class DeckScreen(BaseScreen):
         self.partials_pane = Pane("Partials", self.partials, id="partials-pane")
         self.refusals_pane = Pane("Risk rejections", self.refusals, id="refusals-pane")
         self.lower = (self.scheduled_pane, self.partials_pane, self.refusals_pane)
+        self.stack = PaneStack([self.instances_pane, self.feed_pane, *self.lower])
         self._rows = ""
 
     def compose_body(self) -> ComposeResult:
         """Panes and totals."""
-        yield PaneStack([self.instances_pane, self.feed_pane, *self.lower])
+        yield self.stack
         yield TotalsLine()
 
     def on_mount(self) -> None:
@@ -95,7 +97,7 @@ class DeckScreen(BaseScreen):
     def select_run(self, run_id: str) -> None:
         """Put the cursor on a run and give it the keys."""
         self.follow()
-        self.query_one(PaneStack).open(self.instances_pane)
+        self.stack.open(self.instances_pane)
         self.follow()
         self.instances.select(run_id)
 
@@ -108,7 +110,7 @@ class DeckScreen(BaseScreen):
         self.partials_pane.title.update(note=f"{len(snapshot.milestones):,} kept")
         refused = sum(view.count for view in snapshot.rejections)
         self.refusals_pane.title.update(note=many(refused, "signal"))
-        self._share_out()
+        self._share_out(self.app.size)
         if self.feed.has_focus and self.feed.following:
             self._errors_seen()
 
@@ -119,13 +121,18 @@ class DeckScreen(BaseScreen):
         self.instances_pane.title.update(note=f"{note}, {chosen} selected" if chosen else note)
         self.refresh_bindings()
 
-    def _share_out(self) -> None:
+    def arrange_panes(self, size: Size) -> None:
+        """Arrange the panes for a terminal of that size."""
+        super().arrange_panes(size)
+        self._share_out(size)
+
+    def _share_out(self, size: Size) -> None:
         """A few runs leave their room to the feed; many get more than half of what is left."""
-        stack, height = self.query_one(PaneStack), self.size.height
+        stack, height = self.stack, size.height
         lower = _LOWER_LINES[height >= _VERY_TALL]
         wanted = max(10, len(self.context.snapshot.instances) + 4)
-        beside = not stack.short and self.size.width >= _WIDE
-        stack.set_class(beside, "-beside")
+        beside = not stack.short and size.width >= _WIDE
+        stack.update_classes({"-beside": beside}, update=stack.is_attached)
         if beside:
             rows = f"{min(wanted, (height - lower) * 3 // 5)} 1fr {lower}"
             if self._rows != rows:

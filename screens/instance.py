@@ -92,7 +92,7 @@ class InstanceScreen(BaseScreen):
         self.panes = {
             "chart": Pane("Candles", self.chart, id="chart-pane"),
             "card": Pane("Position", self.card, id="card-pane"),
-            "events": Pane("Events", self.events, id="events-pane"),
+            "events": Pane("Events", self.events, counts=True, id="events-pane"),
             "statistics": Pane("Statistics", self.statistics, id="statistics-pane"),
             "report": Pane("Report", self.report, id="report-pane"),
             "about": Pane("Settings and file", self.about, id="about-pane"),

@@ -51,7 +51,7 @@ class LifeScreen(BaseScreen):
             id="life",
         )
         self.ladder = Ladder(id="ladder")
-        self.life_pane = Pane("What happened", self.life, id="life-pane")
+        self.life_pane = Pane("What happened", self.life, counts=True, id="life-pane")
         self.ladder_pane = Pane("Milestones", self.ladder, id="ladder-pane")
 
     def compose_body(self) -> ComposeResult:

@@ -34,10 +34,12 @@ class RiskScreen(BaseScreen):
         self.holdings = HoldingsTable(context, id="holdings")
         self.rejections = RejectionsTable(context, id="rejections")
         self.invalid = InvalidTable(context, id="invalid")
-        self.profiles_pane = Pane("Risk profiles", self.profiles, id="profiles-pane")
-        self.holdings_pane = Pane("Active positions", self.holdings, id="holdings-pane")
+        self.profiles_pane = Pane("Risk profiles", self.profiles, counts=True, id="profiles-pane")
+        self.holdings_pane = Pane(
+            "Active positions", self.holdings, counts=True, id="holdings-pane"
+        )
         self.rejections_pane = Pane("Refusals", self.rejections, id="rejections-pane")
-        self.invalid_pane = Pane("Invalid signals", self.invalid, id="invalid-pane")
+        self.invalid_pane = Pane("Invalid signals", self.invalid, counts=True, id="invalid-pane")
 
     def compose_body(self) -> ComposeResult:
         """Four panes."""
@@ -65,7 +67,7 @@ class RiskScreen(BaseScreen):
             (self.holdings_pane, self.holdings),
         ):
             # Title, headings and rows; an empty table needs two lines of explanation.
-            pane.styles.max_height = None if short else max(3, len(table.rows) + 1) + 2
+            pane.limit(None if short else max(3, len(table.rows) + 1) + 2)
 
     @on(LineTable.Opened)
     def open_row(self, message: LineTable.Opened) -> None:

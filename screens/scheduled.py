@@ -28,9 +28,13 @@ class ScheduledScreen(BaseScreen):
         self.scheduled = ScheduledTable(context, id="scheduled")
         self.ladders = LaddersTable(context, id="ladders")
         self.milestones = MilestonesTable(context, id="milestones")
-        self.scheduled_pane = Pane("Scheduled signals", self.scheduled, id="scheduled-pane")
-        self.ladders_pane = Pane("Open positions", self.ladders, id="ladders-pane")
-        self.milestones_pane = Pane("Milestones", self.milestones, id="milestones-pane")
+        self.scheduled_pane = Pane(
+            "Scheduled signals", self.scheduled, counts=True, id="scheduled-pane"
+        )
+        self.ladders_pane = Pane("Open positions", self.ladders, counts=True, id="ladders-pane")
+        self.milestones_pane = Pane(
+            "Milestones", self.milestones, counts=True, id="milestones-pane"
+        )
 
     def compose_body(self) -> ComposeResult:
         """Three panes."""
@@ -49,7 +53,7 @@ class ScheduledScreen(BaseScreen):
         short = self.query_one(PaneStack).short
         for pane, rows in ((self.scheduled_pane, waiting), (self.ladders_pane, held)):
             # Title, headings and rows; an empty table needs two lines of explanation.
-            pane.styles.max_height = None if short else max(3, rows + 1) + 2
+            pane.limit(None if short else max(3, rows + 1) + 2)
 
     @on(LineTable.Opened)
     def open_row(self, message: LineTable.Opened) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from rich.cells import cell_len
 from textual import events
@@ -64,7 +64,6 @@ def fitting(items: tuple[KeyItem, ...], width: int) -> tuple[KeyItem, ...]:
 class KeyBar(ToneWidget):
     """The footer of a screen; a click on a key presses it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--greyed"}
     DEFAULT_CSS = """
     KeyBar {
         height: 1;
@@ -98,7 +97,6 @@ class KeyBar(ToneWidget):
     def render_line(self, y: int) -> Strip:
         """The keys, left to right."""
         cells: list[Cell] = [Cell(" ")]
-        grey = self.get_component_rich_style("key-bar--greyed", partial=True)
         width = self.size.width
         line = segments(tuple(cells), 1, self.style_of)
         for item in fitting(self._items, width - 1):
@@ -107,7 +105,7 @@ class KeyBar(ToneWidget):
                 line += segments(pair, item.width, self.style_of)
             else:
                 text = Cell(f"{item.shown} {item.description}  ")
-                line += segments(text, item.width, lambda _: self.rich_style + grey)
+                line += segments(text, item.width, lambda _: self.pieces.whole("key-bar--greyed"))
         return Strip(line).adjust_cell_length(width, self.rich_style)
 
     def on_click(self, event: events.Click) -> None:

@@ -24,7 +24,7 @@ from console.keymap import bind
 from screens.spelling import spell
 from screens.text import fit
 from screens.widgets.columns import GAP, GUTTER, Column, Row, fit_columns
-from screens.widgets.tones import TONE_CLASSES, Cells, Tone, segments, spans, tone_css, tone_style
+from screens.widgets.tones import Cells, PieceStyles, Tone, segments, spans, tone_css
 
 PIECES = 4_000
 """Drawn cells that a table remembers."""
@@ -41,12 +41,6 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             the operator moves; from then on nothing moves and `waiting` counts what came since.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *TONE_CLASSES,
-        "line-table--heading",
-        "line-table--cursor",
-        "line-table--cursor-blurred",
-    }
     DEFAULT_CSS = """
     LineTable {
         height: 1fr;
@@ -102,7 +96,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        self._tones: dict[Tone, Style] = {}
+        self._styles_of = PieceStyles(self)
         self._drawn: dict[tuple[Cells, int, bool], list[Segment]] = {}
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
@@ -334,10 +328,11 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         return Strip.blank(width, self._style(""))
 
     def notify_style_update(self) -> None:
-        """Another theme or state: other styles."""
+        """Another theme or state: perhaps other styles."""
         super().notify_style_update()
-        self._tones.clear()
-        self._drawn.clear()
+        if self._styles_of.renew():
+            self._drawn.clear()
+            self.refresh()
 
     def _fit(self, width: int) -> None:
         if width != self._fitted_width:
@@ -345,12 +340,10 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             self._fitted = fit_columns(self._columns, width)
 
     def _style(self, tone: Tone) -> Style:
-        if tone not in self._tones:
-            self._tones[tone] = tone_style(self, tone)
-        return self._tones[tone]
+        return self._styles_of.tone(tone)
 
     def _heading(self, width: int) -> Strip:
-        style = self.rich_style + self.get_component_rich_style("line-table--heading", partial=True)
+        style = self._styles_of.whole("line-table--heading")
         line = [Segment(" " * GUTTER, style)]
         for column, room in self._fitted:
             line.append(Segment(fit(column.title, room, right=column.right), style))
@@ -375,7 +368,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         strip = Strip(line, max(drawn, width)).adjust_cell_length(width, plain)
         if on_cursor:
             name = "line-table--cursor" if live else "line-table--cursor-blurred"
-            over = self.get_component_rich_style(name, partial=True)
+            over = self._styles_of.alone(name)
             strip = Strip([Segment(s.text, (s.style or Style()) + over) for s in strip], width)
         return strip
 

@@ -84,14 +84,18 @@ class Pane(Vertical):
     Args:
         title: its name.
         body: what it holds.
+        counts: the title tells how many lines the body has, which is kept up while it is folded.
     """
 
     DEFAULT_CSS = """
     Pane { height: 1fr; }
     """
 
-    def __init__(self, title: str, body: Widget, *, id: str | None = None) -> None:
+    def __init__(
+        self, title: str, body: Widget, *, counts: bool = False, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
+        self.counts = counts
         self.title = PaneTitle(title)
         self.body = body
 
@@ -101,10 +105,11 @@ class Pane(Vertical):
         yield self.body
 
     def fold(self, folded: bool) -> None:
-        """Show the title alone, or all of it."""
-        self.body.display = not folded
-        self.styles.height = 1 if folded else None
-        self.title.update(folded=folded)
+        """Show the title alone, or all of it; said again, it would draw the whole screen."""
+        if self.body.display is folded:
+            self.body.display = not folded
+            self.styles.height = 1 if folded else None
+            self.title.update(folded=folded)
 
     def limit(self, lines: int | None) -> None:
         """Be so tall at most; to set what is set already would draw the whole screen."""
@@ -173,7 +178,7 @@ class PaneStack(Container):
     @property
     def current(self) -> Pane:
         """The pane with the focus, or the one that had it last."""
-        focused = self.screen.focused
+        focused = self.screen.focused if self.is_attached else None
         for pane in self._panes:
             if focused is not None and (pane is focused or pane in focused.ancestors):
                 return pane
@@ -183,8 +188,9 @@ class PaneStack(Container):
         """Arrange the panes for a terminal of that size."""
         self._open = self.current
         crowded = width < NARROW and height < LEAST * len(self._panes) + 4
-        self.set_class(self._accordion and (height < SHORT or crowded), "-short")
-        self.set_class(width < NARROW, "-narrow")
+        short = self._accordion and (height < SHORT or crowded)
+        classes = {"-short": short, "-narrow": width < NARROW}
+        self.update_classes(classes, update=self.is_attached)
         self._arrange()
 
     def _arrange(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual.dom import DOMNode
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -21,12 +22,9 @@ TONES: Final[tuple[Tone, ...]] = (
     "muted", "strong", "gain", "loss", "warn", "accent", "alarm", "badge",
 )  # fmt: skip
 
-TONE_CLASSES: Final = frozenset(f"tone--{tone}" for tone in TONES)
-"""Component classes of a widget that draws with tones."""
-
 
 def tone_css(widget: str) -> str:
-    """The style rules of every tone, for the widget class of that name."""
+    """The style rules of every tone, for a widget class of that name with `PieceStyles`."""
     return f"""
     {widget} {{
         .tone--muted {{ color: $text-muted; }}
@@ -97,34 +95,70 @@ def two_sided(
     return Strip(line, width)
 
 
-def tone_style(widget: Widget, tone: Tone) -> Style:
-    """The style of a tone on a widget that has `TONE_CLASSES` among its component classes.
+class PieceStyles:
+    """The styles that the pieces of a widget are drawn with, by the style sheet's class names.
 
-    It takes a tenth of a millisecond to work out: keep it until `notify_style_update`.
+    Each is worked out when it is first drawn with, which is why they are no component classes:
+    Textual works out all of those whenever anything about a widget changes, most of them for
+    nothing, and then draws all of the widget.
+
+    Args:
+        widget: whose pieces they are.
     """
-    if not tone:
-        return widget.rich_style
-    return widget.rich_style + widget.get_component_rich_style(f"tone--{tone}", partial=True)
+
+    def __init__(self, widget: Widget) -> None:
+        self._widget = widget
+        self._alone: dict[str, Style] = {}
+        self._whole: dict[str, Style] = {}
+
+    def alone(self, name: str) -> Style:
+        """What the style sheet says about pieces of that class, and nothing of the widget's."""
+        known = self._alone.get(name)
+        if known is None:
+            node = DOMNode(classes=name)
+            # As Textual does for component classes; there is no public way to the same end.
+            node._attach(self._widget)  # pyright: ignore[reportPrivateUsage]
+            self._widget.app.stylesheet.apply(node)
+            known = self._alone[name] = node.styles.partial_rich_style
+        return known
+
+    def whole(self, name: str) -> Style:
+        """The widget's own style with that of pieces of a class, "" for no class."""
+        known = self._whole.get(name)
+        if known is None:
+            known = self._widget.rich_style
+            known = self._whole[name] = known + self.alone(name) if name else known
+        return known
+
+    def tone(self, tone: Tone) -> Style:
+        """The style of a tone."""
+        return self.whole(f"tone--{tone}" if tone else "")
+
+    def renew(self) -> bool:
+        """The style sheet or the widget's state is another: whether that is to be seen."""
+        alone, self._alone = self._alone, {}
+        whole, self._whole = self._whole, {}
+        return any(self.alone(name) != style for name, style in alone.items()) or any(
+            self.whole(name) != style for name, style in whole.items()
+        )
 
 
 class ToneWidget(Widget):
     """A widget drawn line by line with tones."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     DEFAULT_CSS = tone_css("ToneWidget")
 
     def __init__(self, *, id: str | None = None) -> None:
-        self._tones: dict[Tone, Style] = {}
+        self.pieces = PieceStyles(self)
         super().__init__(id=id)
 
     def notify_style_update(self) -> None:
-        """Another theme or state: other styles."""
+        """Another theme or state: perhaps other styles."""
         super().notify_style_update()
-        self._tones.clear()
+        if self.pieces.renew():
+            self.refresh()
 
     def style_of(self, tone: Tone) -> Style:
         """The style of a tone on this widget."""
-        if tone not in self._tones:
-            self._tones[tone] = tone_style(self, tone)
-        return self._tones[tone]
+        return self.pieces.tone(tone)
