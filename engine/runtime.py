@@ -42,6 +42,7 @@ from engine.runs.group_runs import GroupRuns
 from engine.runs.instance import Instance
 from engine.runs.live_runs import LiveRuns, Recovered
 from engine.runs.optimizer import OptimizerRun
+from engine.runs.resting import RestingBacktests
 from engine.services.bus import Bus
 from engine.services.clock import SystemClock
 from engine.services.forwarding import ForwardingHandler, Logger
@@ -99,6 +100,7 @@ class Engine:
         self.language_models = LanguageModels()
         self.files: list[LoadedFile] = []
         self.told_frames: set[str] = set()
+        self._resting = RestingBacktests()
         self.store: Store = (
             store if store is not None else _open_store(state, start_clean_if_damaged)
         )
@@ -227,6 +229,7 @@ class Engine:
                 key=key, strategy=strategy, frame=frame, settings=settings, market=market,
                 risk=RiskGate(self.risks, self.bus, settings.max_signal_generation_seconds),
                 bus=self.bus, journal=self.recorder.begin(key), told_frames=self.told_frames,
+                resting=self._resting.add,
             )  # fmt: skip
 
         return self._instance(key, make)

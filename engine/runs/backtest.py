@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from math import nan
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
 from engine.core import exits
@@ -20,6 +22,7 @@ from engine.core.validation import Prices
 from engine.domain.bars import interval_ms
 from engine.domain.errors import DataGapError, EngineError
 from engine.domain.events import BacktestProgress
+from engine.domain.outcome import BacktestStatistics, EquityPoint
 from engine.domain.schemas import FrameSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import (
@@ -34,7 +37,7 @@ from engine.runs.generation import Board
 from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
 from engine.services.isolation import user_error
-from engine.services.journal import RunJournal
+from engine.services.journal import PartialTally, RunJournal
 from engine.services.market import WARM_UP_MINUTES, Market
 from engine.services.risk import RiskGate
 from engine.services.series import BarSeries
@@ -53,6 +56,29 @@ def first_asked(frame_start: int, settings: Settings) -> int:
     return frame_start - (WARM_UP_MINUTES + settings.avg_price_candles_count) * MINUTE
 
 
+class BarsUsed(NamedTuple):
+    """What a report says of the bars: how many, how many of these filled, SHA-256 (hex)."""
+
+    candles: int = 0
+    filled: int = 0
+    data_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What stays of a finished backtest whose bars were let go.
+
+    Attributes:
+        figures: statistics and daily equity curve.
+        bars: what they were.
+        milestones: those of all positions.
+    """
+
+    figures: tuple[BacktestStatistics, tuple[EquityPoint, ...]]
+    bars: BarsUsed
+    milestones: PartialTally
+
+
 class BacktestExecution:
     """One backtest from start to end.
 
@@ -61,6 +87,7 @@ class BacktestExecution:
         when: the simulated instant reached.
         processed: how many of the frame's instants have been passed.
         board: integers another process reads, None in most runs; see `SignalSource`.
+        remains: stands in for the bars once they were let go.
     """
 
     def __init__(
@@ -75,6 +102,7 @@ class BacktestExecution:
         bus: Bus,
         journal: RunJournal | None = None,
         told_frames: set[str] | None = None,
+        resting: Callable[[BacktestExecution], Awaitable[None]] | None = None,
     ) -> None:
         self.key = key
         self.settings = settings
@@ -90,6 +118,8 @@ class BacktestExecution:
         self.elapsed_seconds = 0.0
         self.session: Session | None = None
         self.board: Board | None = None
+        self.remains: Remains | None = None
+        self._resting = resting
         self._strategy = strategy
         self._risk = risk
         self._bus = bus
@@ -131,6 +161,8 @@ class BacktestExecution:
         finally:
             self._end(session, began)
         self._complete(began)
+        if self._resting is not None:
+            await self._resting(self)
         await self._bus.flush_signals()
 
     async def _begin(self, sink: Sink | None) -> Session:

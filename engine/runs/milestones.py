@@ -24,6 +24,8 @@ from engine.services.series import BarSeries
 
 async def milestones_of(execution: BacktestExecution) -> PartialTally:
     """Every milestone the backtest's positions have reached so far; lets others run meanwhile."""
+    if execution.remains is not None:
+        return execution.remains.milestones
     tally = PartialTally()
     try:
         series = execution.market.minutes(execution.key.symbol)

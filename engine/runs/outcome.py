@@ -10,7 +10,7 @@ from engine.domain.settings import Settings
 from engine.domain.signals import Closed
 from engine.domain.time import DAY, MINUTE
 from engine.reports.statistics import summarise
-from engine.runs.backtest import BacktestExecution
+from engine.runs.backtest import BacktestExecution, BarsUsed
 from engine.services.journal import RunJournal
 from engine.services.market import Market
 from engine.services.series import BarSeries
@@ -27,15 +27,12 @@ def outcome_of(
         strategy_hash: SHA-256 (hex) of that file.
     """
     journal, frame = execution.journal, execution.frame
-    series = _series(execution.market, execution.key.symbol)
     trades = tuple(journal.trades)
     statistics, equity = backtest_figures(execution)
-    last = max((trade.close_timestamp for trade in trades), default=frame.end)
-    end = max(frame.end, last) + MINUTE
+    bars = bars_used(execution)
     warnings = list(journal.warnings)
-    filled = series.filled_between(frame.start, end) if series is not None else 0
-    if filled:
-        warnings.append(f"{filled} missing minutes were filled with flat bars")
+    if bars.filled:
+        warnings.append(f"{bars.filled} missing minutes were filled with flat bars")
     return BacktestOutcome(
         key=execution.key,
         frame_interval=execution.interval,
@@ -49,13 +46,13 @@ def outcome_of(
             calls=execution.session.source.calls if execution.session else 0,
             errors=journal.error_count,
             rejections=journal.rejections,
-            filled=filled,
-            candles=series.closed(end) - series.closed(frame.start) if series is not None else 0,
+            filled=bars.filled,
+            candles=bars.candles,
         ),
         warnings=tuple(warnings),
         errors=tuple(journal.errors),
         settings=execution.settings.model_dump(),
-        data_hash=series.sha256(frame.start, end) if series is not None else "",
+        data_hash=bars.data_hash,
         strategy_hash=strategy_hash,
         strategy_file=strategy_file,
         stopped=execution.stopped,
@@ -67,6 +64,8 @@ def backtest_figures(
     execution: BacktestExecution,
 ) -> tuple[BacktestStatistics, tuple[EquityPoint, ...]]:
     """Statistics and daily equity curve of a backtest's trades so far."""
+    if execution.remains is not None:
+        return execution.remains.figures
     frame, series = execution.frame, _series(execution.market, execution.key.symbol)
     return summarise(
         execution.journal.all_trades(),
@@ -75,6 +74,21 @@ def backtest_figures(
         mark=_mark(series, execution.settings),
         settings=execution.settings,
     )
+
+
+def bars_used(execution: BacktestExecution) -> BarsUsed:
+    """The bars of a backtest from the start of its frame to its last close."""
+    if execution.remains is not None:
+        return execution.remains.bars
+    frame, series = execution.frame, _series(execution.market, execution.key.symbol)
+    if series is None:
+        return BarsUsed()
+    trades = execution.journal.trades
+    last = max((trade.close_timestamp for trade in trades), default=frame.end)
+    end = max(frame.end, last) + MINUTE
+    candles = series.closed(end) - series.closed(frame.start)
+    filled = series.filled_between(frame.start, end)
+    return BarsUsed(candles, filled, series.sha256(frame.start, end))
 
 
 async def live_figures(

@@ -212,6 +212,11 @@ class Market:
         """What was loaded of an interval; None while nothing ever was."""
         return self._series.get((symbol, interval))
 
+    def forget(self) -> None:
+        """Let go of all bars; whoever asks for some has them loaded again."""
+        self._series.clear()
+        self._resampled.clear()
+
     def newest_close(self, symbol: str) -> int | None:
         """The instant at which the newest known minute closed; None while there is none."""
         series = self._series.get((symbol, "1m"))
