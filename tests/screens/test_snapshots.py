@@ -6,106 +6,93 @@ Run with ``--snapshot-update`` after a change that is meant, look at the new pic
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from console.app import SignaldeckApp
 from console.preferences import ConsoleSection
-from console.views import DeckSnapshot
+from console.trouble import Trouble
+from console.views import DeckSnapshot, Versions
+from screens.alone import AloneApp
 from screens.sample import HEARTBEAT, SampleHost, empty_snapshot, frozen_clock
+from screens.sample_outcome import outcome
+from screens.trouble import TroubleScreen
+from screens.widgets.heatmap import Heatmap, monthly_grid
+from tests.screens.album import Album
+from tests.screens.album import album as album
+from tests.screens.album import painting as painting
 from tests.screens.bed import LARGE, SMALL
+from tests.screens.tour import visit
 
-Compare = Callable[..., bool]
+TOPICS = tuple(topic.name for topic in fields(Versions))
+TROUBLE = Trouble(
+    "3f9a61", "Walkers", "KeyError: 'sharpe_ratio'",
+    "/home/operator/.local/state/signaldeck/log/signaldeck.log",
+)  # fmt: skip
 
 sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x48"])
 
 
-def app(
-    start: DeckSnapshot | None = None,
-    *,
-    clock: Callable[[], float] = frozen_clock,
-    theme: str | None = None,
-) -> SignaldeckApp:
-    section = ConsoleSection(theme=theme or "dark")
-    return SignaldeckApp(SampleHost(start), frozen_clock=clock, console=section)
+def console(theme: str, clock: Callable[[], float] = frozen_clock) -> SignaldeckApp:
+    return SignaldeckApp(SampleHost(), frozen_clock=clock, console=ConsoleSection(theme=theme))
+
+
+async def take_all(album: Album, theme: str, size: tuple[int, int], *, short: bool = False) -> None:
+    """A picture of every screen and dialog, in one app."""
+    app = console(theme)
+    async with app.run_test(size=size) as pilot:
+        async for stop in visit(app, pilot, short=short):
+            await album.take(pilot, stop.name)
+        app.push_screen(TroubleScreen(app.context, TROUBLE))
+        await album.take(pilot, "trouble")
+    album.close()
 
 
 @sizes
-def test_deck(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(), terminal_size=size)
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_every_screen(album: Album, theme: str, size: tuple[int, int]) -> None:
+    await take_all(album, theme, size, short=theme == "light" or size == LARGE)
 
 
-@sizes
-def test_deck_feed_held(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(), terminal_size=size, press=["tab", "j", "j"])
-
-
-@sizes
-def test_deck_empty(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(empty_snapshot()), terminal_size=size)
-
-
-@sizes
-def test_deck_engine_silent(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(clock=lambda: HEARTBEAT + 42), terminal_size=size)
-
-
-def test_deck_light(snap_compare: Compare) -> None:
-    assert snap_compare(app(theme="light"), terminal_size=LARGE)
-
-
-def test_deck_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_screen_without_colour(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert snap_compare(app(), terminal_size=SMALL)
+    await take_all(album, "dark", SMALL, short=True)
+
+
+def troubled(now: DeckSnapshot) -> DeckSnapshot:
+    """Every exchange late, more errors and runs than there is room for."""
+    late = tuple(replace(exchange, stale=True) for exchange in now.header.exchanges)
+    header = replace(now.header, exchanges=late, errors=123_456, running=200)
+    return replace(now, header=header)
 
 
 @sizes
-def test_backtests(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(), terminal_size=size, press=["5"])
+async def test_nothing_a_silent_engine_and_trouble(album: Album, size: tuple[int, int]) -> None:
+    clock = [frozen_clock()]
+    app = console("dark", lambda: clock[0])
+    host = app.host
+    assert isinstance(host, SampleHost)
+    async with app.run_test(size=size) as pilot:
+        host.swap(troubled(host.snapshot), *TOPICS)
+        await album.take(pilot, "deck-troubled")
+        host.swap(empty_snapshot(), *TOPICS)
+        for key, name in enumerate(("deck", "signals", "scheduled", "risk", "backtests",
+                                    "walkers", "performance", "log"), start=1):  # fmt: skip
+            await pilot.press(str(key))
+            await album.take(pilot, f"{name}-empty")
+        await pilot.press("1")
+        host.swap(SampleHost().snapshot, *TOPICS)
+        clock[0] = HEARTBEAT + 42
+        app._every_second()  # pyright: ignore[reportPrivateUsage]
+        await album.take(pilot, "deck-silent")
+    album.close()
 
 
-@sizes
-def test_backtests_empty(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(empty_snapshot()), terminal_size=size, press=["5"])
+def test_the_terminals_own_colours(snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(console("ansi"), terminal_size=LARGE, press=["enter"])
 
 
-@sizes
-def test_result(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(), terminal_size=size, press=["5", "enter"])
-
-
-@pytest.mark.parametrize("pane", ["equity", "trades", "months"])
-def test_result_panes(snap_compare: Compare, pane: str) -> None:
-    tabs = {"equity": 1, "trades": 2, "months": 3}[pane]
-    assert snap_compare(app(), terminal_size=SMALL, press=["5", "enter", *["tab"] * tabs])
-
-
-@sizes
-@pytest.mark.parametrize("kind", ["live", "backtest", "walker"])
-def test_new_run(snap_compare: Compare, size: tuple[int, int], kind: str) -> None:
-    keys = {"live": ["n"], "backtest": ["5", "n"], "walker": ["6", "n"]}[kind]
-    assert snap_compare(app(), terminal_size=size, press=keys)
-
-
-@sizes
-def test_new_run_refused(snap_compare: Compare, size: tuple[int, int]) -> None:
-    keys = ["5", "n", "ctrl+u", *"sma", "delete", "tab", "tab", "ctrl+u", "enter"]
-    assert snap_compare(app(), terminal_size=size, press=keys)
-
-
-@sizes
-def test_help(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(app(), terminal_size=size, press=["question_mark", "j", "j"])
-
-
-@pytest.mark.parametrize("key", ["x", "q"])
-def test_questions(snap_compare: Compare, key: str) -> None:
-    assert snap_compare(app(), terminal_size=SMALL, press=[key])
-
-
-def test_many_modes_of_trouble_fit_on_eighty_columns(snap_compare: Compare) -> None:
-    busy = SampleHost().snapshot
-    late = tuple(replace(e, stale=True) for e in busy.header.exchanges)
-    header = replace(busy.header, exchanges=late, errors=123_456, running=200)
-    assert snap_compare(app(replace(busy, header=header)), terminal_size=SMALL)
+def test_months_of_years(snap_compare: Callable[..., bool]) -> None:
+    shown = Heatmap(monthly_grid(outcome(7, days=800).equity))
+    assert snap_compare(AloneApp(shown), terminal_size=(80, 8))
