@@ -40,6 +40,7 @@ class Terminal:
     ) -> None:
         columns, lines = size
         self.screen = pyte.Screen(columns, lines)
+        self._lines: dict[int, str] = {}
         self._stream = pyte.ByteStream(self.screen)
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -67,8 +68,14 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What the screen shows."""
-        return "\n".join(line.rstrip() for line in self.screen.display)
+        """What the screen shows; only lines that were written to since are put together again."""
+        for y in self.screen.dirty:
+            line = self.screen.buffer[y]
+            # What follows a wide character is an empty one.
+            cells = (line[x].data for x in range(self.screen.columns))
+            self._lines[y] = "".join(cells).rstrip()
+        self.screen.dirty.clear()
+        return "\n".join(self._lines[y] for y in range(self.screen.lines))
 
     def press(self, keys: str) -> None:
         """Type."""
@@ -90,7 +97,8 @@ class Terminal:
         holds = (lambda text: shows in text) if isinstance(shows, str) else shows
         deadline = time.monotonic() + TIMEOUT
         while not holds(self.text):
-            assert self._read(deadline - time.monotonic()), f"not shown: {shows}\n{self.text}"
+            more = self._all_there_is(deadline - time.monotonic())
+            assert more or holds(self.text), f"not shown: {shows}\n{self.text}"
         return self.text
 
     def wait(self, holds: Callable[[], object]) -> None:
@@ -118,3 +126,10 @@ class Terminal:
             return False  # Linux says so when the program has closed its side.
         self._stream.feed(data)
         return bool(data)
+
+    def _all_there_is(self, seconds: float) -> bool:
+        """Read, and then on as long as more is there; False at its end or when time is up."""
+        alive = self._read(seconds)
+        while alive and select.select([self._ours], [], [], 0.0)[0]:
+            alive = self._read(0.0)
+        return alive
