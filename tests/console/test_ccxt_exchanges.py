@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -17,8 +18,9 @@ from engine.adapters.exchanges.simulated import SimulatedExchange
 from engine.domain.events import ExchangeStatus
 from engine.domain.time import MINUTE, parse_instant
 from engine.services.clock import SystemClock
-from tests.console.cli_bed import COMMAND, environment, strategy_file
+from tests.console.cli_bed import environment, strategy_file
 from tests.console.host_bed import TIMEOUT, Watcher, live
+from tests.console.warm import WarmCommand
 from tests.servers.exchange import ExchangeServer
 
 NOON = parse_instant("2025-07-02T12:00")
@@ -30,23 +32,31 @@ def configured(work: Path, url: str) -> None:
     )
 
 
-async def signaldeck(work: Path, *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        COMMAND, *arguments, cwd=work, env={**environment(work), "XDG_CACHE_HOME": str(work / "c")},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
-    return process.returncode or 0, out.decode(), err.decode()
+Signaldeck: TypeAlias = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
-async def test_a_backtest_on_ccxt_is_cached_between_processes(tmp_path: Path) -> None:
+@pytest.fixture
+def signaldeck(tmp_path: Path, warm: WarmCommand) -> Signaldeck:
+    """Run the command with a cache of the test's own, while the test's loop serves."""
+    told = {**environment(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "c")}
+
+    async def call(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(warm.run, arguments, tmp_path, told, TIMEOUT)
+        return done.returncode, done.stdout, done.stderr
+
+    return call
+
+
+async def test_a_backtest_on_ccxt_is_cached_between_processes(
+    tmp_path: Path, signaldeck: Signaldeck
+) -> None:
     span = ("--from", "2025-07-02", "--to", "2025-07-02T18:00", "--json")
     async with ExchangeServer(SimulatedExchange(1), SystemClock().now) as server:
         configured(tmp_path, server.url)
         outcomes: list[Any] = []
         run = ("backtest", "sma-cross", "--symbol", "BTC/USDT", "--exchange", "local", *span)
         for _ in range(2):
-            code, out, err = await signaldeck(tmp_path, *run)
+            code, out, err = await signaldeck(*run)
             assert code == 0, err
             outcomes.append(json.loads(out))
             asked = server.count()
@@ -56,23 +66,23 @@ async def test_a_backtest_on_ccxt_is_cached_between_processes(tmp_path: Path) ->
         assert first["run"]["data_hash"] == second["run"]["data_hash"]
         assert asked <= 12 and not [r for r in server.requests if r.endpoint == "klines"]
     code, out, err = await signaldeck(
-        tmp_path, "backtest", "sma-cross", "--symbol", "BTCUSDT", "--exchange", "simulated", *span
+        "backtest", "sma-cross", "--symbol", "BTCUSDT", "--exchange", "simulated", *span
     )
     assert code == 0, err
     plain = [(t["pending_at"], t["pnl_percentage"]) for t in json.loads(out)["trades"]]
     assert plain == [(t["pending_at"], t["pnl_percentage"]) for t in first["trades"]]
 
 
-async def test_history_is_downloaded_by_name(tmp_path: Path) -> None:
+async def test_history_is_downloaded_by_name(tmp_path: Path, signaldeck: Signaldeck) -> None:
     async with ExchangeServer(SimulatedExchange(1), SystemClock().now) as server:
         configured(tmp_path, server.url)
         code, out, err = await signaldeck(
-            tmp_path, "data", "download", "--exchange", "local", "--symbol", "BTC/USDT",
+            "data", "download", "--exchange", "local", "--symbol", "BTC/USDT",
             "--from", "2025-07-02", "--to", "2025-07-02T12:00",
         )  # fmt: skip
         assert code == 0 and "721" in out, err + out
     code, _, err = await signaldeck(
-        tmp_path, "data", "download", "--exchange", "binanse", "--symbol", "BTC/USDT",
+        "data", "download", "--exchange", "binanse", "--symbol", "BTC/USDT",
         "--from", "2025-07-02", "--to", "2025-07-02T12:00",
     )  # fmt: skip
     assert code == 2 and "exchange 'binanse' not found" in err and "an id of ccxt" in err

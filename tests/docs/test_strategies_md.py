@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from console.settings import load_project
 from engine import Backtest, Engine, add_frame, listen_error, open_exchange
 from engine.domain.time import from_ms, parse_instant
 from engine.runtime import _current
-from tests.console.cli_bed import COMMAND, environment
+from tests.console.cli_bed import environment
+from tests.console.warm import WarmCommand
 from tests.servers.ollama import MODEL, Asked, in_background, trader
 
 PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
@@ -100,19 +102,17 @@ def test_a_program(name: str, tmp_path: Path, capsys: Any) -> None:
             assert Path(line).read_text(encoding="utf-8").startswith("# ")
 
 
-def test_the_commands(tmp_path: Path) -> None:
+def test_the_commands(tmp_path: Path, warm: WarmCommand) -> None:
     (tmp_path / "strategies").mkdir()
     for name in STRATEGIES:
         (tmp_path / name).write_text(PYTHON[name], encoding="utf-8")
     told = {name: os.environ[name] for name in ("OLLAMA_HOST", "OLLAMA_MODEL")}
-    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
-    for block in SHELL:
-        done = subprocess.run(
-            ["bash", "-e", "-c", block], cwd=tmp_path,
-            env={**environment(tmp_path / "home"), **told, "PATH": path},
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    home = {**environment(tmp_path / "home"), **told}
+    for line in "".join(SHELL).splitlines():
+        command, *arguments = shlex.split(line, comments=True)
+        assert command == "signaldeck"
+        done = warm.run(arguments, tmp_path, home, timeout=120)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "generated" / "moves_BTCUSDT.py").is_file()
 
 
