@@ -26,21 +26,44 @@ def header(app: SignaldeckApp) -> str:
     return "\n".join(lines(app.screen.query_one(HeaderLine)))
 
 
-async def test_every_instance_is_shown_with_its_state_in_words() -> None:
-    async with console() as (app, _, _):
-        text = "\n".join(lines(deck(app).instances))
+async def test_every_run_is_shown_in_words_with_totals_late_data_and_its_times_moving() -> None:
+    now = [HEARTBEAT + 0.2]
+    async with console(clock=lambda: now[0]) as (app, host, pilot):
+        shown = deck(app)
+        text = "\n".join(lines(shown.instances))
         for word in ("running", "draining", "stale", "failed", "done", "waits 98.4000"):
             assert word in text
         assert "[red]均线[/] cross" in text, "a strategy's name is not markup"
-        btc = next(line for line in lines(deck(app).instances) if "43,391.07" in line)
+        btc = next(line for line in lines(shown.instances) if "43,391.07" in line)
         assert "+0.21" in btc and "┼━━●" in btc and "2h 10m" in btc and btc.endswith("+4.62")
-
-
-async def test_totals_add_up_and_carry_signs() -> None:
-    async with console() as (app, _, _):
         (line,) = lines(app.screen.query_one(TotalsLine))
         assert "8 runs" in line and "64 trades" in line and "57.8 % won" in line
         assert "closed +7.84 %" in line and "open -0.28 %" in line
+        assert "papier STALE, newest bar 4m old" in header(app)
+        assert "simulated newest bar 5s old" in header(app)
+
+        assert app.host.snapshot.header.now == NOW
+        first = lines(shown.instances)[1]
+        now[0] += 120
+        second = lines(shown.instances)[1]
+        assert "2h 10m    5s" in first and "2h 08m    2m" in second, "without a new snapshot"
+
+        # A panel whose topic did not move is left alone.
+        other = replace(snapshot(), instances=INSTANCES[:1], feed=feed(5, 70))
+        host.swap(other, "feed")
+        await pilot.pause()
+        assert len(shown.instances.rows) == len(INSTANCES)
+        assert shown.feed.rows == feed(5, 70)
+
+        # A swapped snapshot is drawn, and the cursor stays with its run.
+        await pilot.press("j", "j")
+        new = InstanceView("live-0", "live", "AVAXUSDT", "sma-cross", "simulated", "running")
+        changed = replace(INSTANCES[2], last_price=98.11)
+        host.swap(replace(snapshot(), instances=(new, *INSTANCES[:2], changed)), "instances")
+        await pilot.pause()
+        assert shown.instances.current == changed
+        text = "\n".join(lines(shown.instances))
+        assert "AVAXUSDT" in text and "98.1100" in text
 
 
 async def test_an_empty_deck_says_what_to_do() -> None:
@@ -50,18 +73,6 @@ async def test_an_empty_deck_says_what_to_do() -> None:
         await pilot.press("x")
         await pilot.pause()
         assert "no live run - press n" in toasts(app)
-
-
-async def test_a_swapped_snapshot_is_drawn_and_the_cursor_stays() -> None:
-    async with console() as (app, host, pilot):
-        await pilot.press("j", "j")
-        new = InstanceView("live-0", "live", "AVAXUSDT", "sma-cross", "simulated", "running")
-        changed = replace(INSTANCES[2], last_price=98.11)
-        host.swap(replace(snapshot(), instances=(new, *INSTANCES[:2], changed)), "instances")
-        await pilot.pause()
-        assert deck(app).instances.current == changed
-        text = "\n".join(lines(deck(app).instances))
-        assert "AVAXUSDT" in text and "98.1100" in text
 
 
 async def test_runs_are_sorted_by_key_and_stay_sorted_while_they_move() -> None:
@@ -77,15 +88,6 @@ async def test_runs_are_sorted_by_key_and_stay_sorted_while_they_move() -> None:
         await pilot.pause()
         assert deck(app).instances.rows[0] == better == deck(app).instances.current
         assert "PnL %▾" in lines(deck(app).instances)[0]
-
-
-async def test_a_panel_whose_topic_did_not_move_is_left_alone() -> None:
-    async with console() as (app, host, pilot):
-        other = replace(snapshot(), instances=INSTANCES[:1], feed=feed(5, 70))
-        host.swap(other, "feed")
-        await pilot.pause()
-        assert len(deck(app).instances.rows) == len(INSTANCES)
-        assert deck(app).feed.rows == feed(5, 70)
 
 
 async def test_the_feed_holds_still_while_it_is_read() -> None:
@@ -104,119 +106,124 @@ async def test_the_feed_holds_still_while_it_is_read() -> None:
         assert "new above" not in "".join(lines(deck(app).feed_pane.title))
 
 
-async def test_a_short_terminal_shows_one_pane_at_a_time() -> None:
-    async with console(size=SMALL) as (app, _, pilot):
-        screen = deck(app)
-        assert screen.instances.display and not screen.feed.display
-        assert "tab opens it" in "".join(lines(screen.feed_pane.title))
-        await pilot.press("tab")
-        await pilot.pause()
-        assert screen.feed.has_focus and not screen.instances.display
-        assert "fast over slow" in "\n".join(lines(screen.feed))
-        await pilot.press("shift+tab")
-        await pilot.pause()
-        assert screen.instances.has_focus and not screen.feed.display
-
-
-async def test_a_hidden_pane_catches_up_when_it_opens() -> None:
+async def test_a_short_terminal_shows_one_pane_at_a_time_and_grows() -> None:
     async with console(size=SMALL) as (app, host, pilot):
-        before = deck(app).feed.rows
+        shown = deck(app)
+        assert shown.instances.display and not shown.feed.display
+        assert "tab opens it" in "".join(lines(shown.feed_pane.title))
+        before = shown.feed.rows
         host.swap(replace(snapshot(), feed=feed(9, 99)), "feed")
         await pilot.pause()
-        assert deck(app).feed.rows == before, "nothing is drawn for a pane nobody sees"
+        assert shown.feed.rows == before, "nothing is drawn for a pane nobody sees"
         await pilot.press("tab")
         await pilot.pause()
-        assert deck(app).feed.rows == feed(9, 99)
-
-
-async def test_panes_stand_together_again_when_the_terminal_grows() -> None:
-    async with console(size=SMALL) as (app, _, pilot):
+        assert shown.feed.has_focus and not shown.instances.display
+        assert shown.feed.rows == feed(9, 99), "it catches up when it opens"
+        assert "time expired" in "\n".join(lines(shown.feed))
+        await pilot.press("shift+tab")
+        await pilot.pause()
+        assert shown.instances.has_focus and not shown.feed.display
         await pilot.press("tab")
         await pilot.resize_terminal(*LARGE)
         await pilot.pause()
-        assert deck(app).instances.display and deck(app).feed.display
-        assert deck(app).feed.has_focus
+        assert shown.instances.display and shown.feed.display and shown.feed.has_focus
         await pilot.resize_terminal(*SMALL)
         await pilot.pause()
-        assert deck(app).feed.display and not deck(app).instances.display
+        assert shown.feed.display and not shown.instances.display
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_stopping_asks_first_and_starts_on_no(size: tuple[int, int]) -> None:
+async def test_stopping_says_what_it_does_asks_and_starts_on_no(size: tuple[int, int]) -> None:
     async with console(size=size) as (app, host, pilot):
-        await pilot.press("x")
-        await pilot.pause()
-        assert isinstance(app.screen, ConfirmDialog)
-        assert app.focused is not None and app.focused.id == "answer-no"
-        await pilot.press("enter")
-        await pilot.pause()
-        assert isinstance(app.screen, DeckScreen) and host.commands == []
-        await pilot.press("x", "y")
+        for downs, sentence, leave in (
+            (0, "open long is watched to its end", "enter"),
+            (2, "scheduled signal is cancelled", "escape"),
+            (1, "Nothing is held", "n"),
+        ):
+            await pilot.press(*"j" * downs, "x")
+            await pilot.pause()
+            assert isinstance(app.screen, ConfirmDialog)
+            assert app.focused is not None and app.focused.id == "answer-no"
+            assert sentence in str(app.screen.query_one("#detail").render())
+            await pilot.press(leave)
+            await pilot.pause()
+            assert isinstance(app.screen, DeckScreen) and host.commands == []
+        await pilot.press("g", "x", "y")
         await pilot.pause()
         assert host.commands == ["stop live-1"]
         assert "draining, nothing new is opened" in toasts(app)
 
 
-@pytest.mark.parametrize(
-    ("downs", "sentence"),
-    [(0, "open long is watched to its end"), (2, "scheduled signal is cancelled"),
-     (3, "Nothing is held")],
-)  # fmt: skip
-async def test_the_question_says_what_stopping_does(downs: int, sentence: str) -> None:
-    async with console() as (app, _, pilot):
-        await pilot.press(*"j" * downs, "x")
-        await pilot.pause()
-        assert sentence in str(app.screen.query_one("#detail").render())
-
-
-@pytest.mark.parametrize("key", ["escape", "n"])
-async def test_leaving_the_question_changes_nothing(key: str) -> None:
-    async with console() as (app, host, pilot):
-        await pilot.press("x", key)
-        await pilot.pause()
-        assert isinstance(app.screen, DeckScreen) and host.commands == []
-
-
-async def test_an_ended_run_is_started_again_and_a_running_one_is_not() -> None:
+async def test_what_can_be_started_stopped_and_copied_is_told_run_by_run() -> None:
     async with console() as (app, host, pilot):
         assert "run.again" in greyed(app)
         await pilot.press("s")
         await pilot.pause()
         assert host.commands == [] and "sma-cross BTCUSDT is running already" in toasts(app)
-        await pilot.press("G", "s")
+        await pilot.press("y")
         await pilot.pause()
-        assert host.commands == ["again live-8"]
-        assert "run.stop" in greyed(app)
-        await pilot.press("x")
-        await pilot.pause()
-        assert "sma-cross LTCUSDT is not running (done)" in toasts(app)
+        assert app.clipboard.split("\t")[1:3] == ["BTCUSDT", "sma-cross"]
+        assert "43,210.50" in app.clipboard
+        assert "copied" in toasts(app)
 
-
-async def test_a_draining_run_can_be_resumed_but_not_stopped_twice() -> None:
-    async with console() as (app, host, pilot):
         await pilot.press(*"jjjj", "x")
         await pilot.pause()
         assert "is draining already" in toasts(app)
         await pilot.press("s")
         await pilot.pause()
-        assert host.commands == ["again live-5"]
+        assert host.commands == ["again live-5"], "a draining run is resumed"
 
+        await pilot.press("G", "s")
+        await pilot.pause()
+        assert host.commands == ["again live-5", "again live-8"], "an ended one is started again"
+        assert "run.stop" in greyed(app)
+        await pilot.press("x")
+        await pilot.pause()
+        assert "sma-cross LTCUSDT is not running (done)" in toasts(app)
+        host.refusal = "live-8 does not exist any more [b]really[/b]"
+        await pilot.press("s")
+        await pilot.pause()
+        assert "start refused" in toasts(app)
+        assert "does not exist any more [b]really[/b]" in toasts(app)
 
-async def test_run_keys_are_greyed_in_the_feed() -> None:
-    async with console() as (app, host, pilot):
+        host.commands.clear()
         await pilot.press("tab", "x", "s")
         await pilot.pause()
         assert {"run.stop", "run.again", "open"} <= greyed(app)
         assert host.commands == [] and "shift+tab goes to the runs" in toasts(app)
 
 
-async def test_what_the_host_refuses_is_told() -> None:
-    async with console() as (app, host, pilot):
-        host.refusal = "live-8 does not exist any more [b]really[/b]"
-        await pilot.press("G", "s")
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_the_header_has_badge_silence_and_errors(size: tuple[int, int]) -> None:
+    now = [HEARTBEAT + 0.2]
+    async with console(size=size, clock=lambda: now[0]) as (app, host, pilot):
+        assert "SIGNALS ONLY - no orders are sent" in header(app)
+        assert "[Deck]" in header(app) and "10:24:05 UTC" in header(app)
+        wide = size == LARGE
+        assert ("engine alive" if wide else "● alive") in header(app)
+        now[0] = HEARTBEAT + 7.0
+        silent = "ENGINE SILENT 7s"
+        assert (f"{silent} - figures are old" if wide else silent) in header(app)
+        assert "10:24:12 UTC" in header(app), "the clock goes on"
+        beat = replace(host.snapshot.header, heartbeat=HEARTBEAT + 7.0)
+        host.swap(replace(host.snapshot, header=beat), "header")
         await pilot.pause()
-        assert "start refused" in toasts(app)
-        assert "does not exist any more [b]really[/b]" in toasts(app)
+        assert ("engine alive" if wide else "● alive") in header(app)
+
+        assert "3 unseen errors" in header(app)
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "unseen" not in header(app)
+        await pilot.press("shift+tab")
+        bare = replace(beat, errors=4, exchanges=(ExchangeHealth("kraken"),))
+        host.swap(replace(host.snapshot, header=bare), "header")
+        await pilot.pause()
+        assert "1 unseen error" in header(app)
+        assert not wide or "kraken no bar yet" in header(app)
+        await pilot.press("5")
+        await pilot.pause()
+        assert "SIGNALS ONLY - no orders are sent" in header(app)
+        assert "[Backtests]" in header(app)
 
 
 async def test_enter_opens_a_run_and_shows_everything_about_an_entry() -> None:
@@ -234,80 +241,11 @@ async def test_enter_opens_a_run_and_shows_everything_about_an_entry() -> None:
         assert isinstance(app.screen, DeckScreen)
 
 
-async def test_the_line_under_the_cursor_is_copied() -> None:
-    async with console() as (app, _, pilot):
-        await pilot.press("y")
-        await pilot.pause()
-        assert app.clipboard.split("\t")[1:3] == ["BTCUSDT", "sma-cross"]
-        assert "43,210.50" in app.clipboard
-        assert "copied" in toasts(app)
-
-
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_the_badge_is_always_there(size: tuple[int, int]) -> None:
-    async with console(size=size) as (app, _, pilot):
-        assert "SIGNALS ONLY - no orders are sent" in header(app)
-        assert "[Deck]" in header(app) and "10:24:05 UTC" in header(app)
-        await pilot.press("5")
-        await pilot.pause()
-        assert "SIGNALS ONLY - no orders are sent" in header(app)
-        assert "[Backtests]" in header(app)
-
-
-async def test_late_data_is_said_in_words() -> None:
-    async with console() as (app, _, _):
-        assert "papier STALE, newest bar 4m old" in header(app)
-        assert "simulated newest bar 5s old" in header(app)
-
-
-async def test_a_silent_engine_is_said_in_words() -> None:
-    now = [HEARTBEAT + 2.9]
-    async with console(clock=lambda: now[0]) as (app, host, pilot):
-        assert "engine alive" in header(app)
-        now[0] = HEARTBEAT + 7.0
-        assert "ENGINE SILENT 7s - figures are old" in header(app)
-        assert "10:24:12 UTC" in header(app), "the clock goes on"
-        beat = replace(host.snapshot.header, heartbeat=HEARTBEAT + 7.0)
-        host.swap(replace(host.snapshot, header=beat), "header")
-        await pilot.pause()
-        assert "engine alive" in header(app)
-
-
 async def test_an_accelerated_clock_runs_at_its_speed() -> None:
     fast = snapshot()
     fast = replace(fast, header=replace(fast.header, speed=60.0, badge="SIMULATED x60"))
     async with console(fast, clock=lambda: HEARTBEAT + 1.5) as (app, _, _):
         assert "SIMULATED x60" in header(app) and "10:25:35 UTC" in header(app)
-
-
-async def test_errors_are_unseen_until_the_feed_is_visited() -> None:
-    async with console() as (app, host, pilot):
-        assert "3 unseen errors" in header(app)
-        await pilot.press("tab")
-        await pilot.pause()
-        assert "unseen" not in header(app)
-        await pilot.press("shift+tab")
-        more = replace(host.snapshot, header=replace(host.snapshot.header, errors=4))
-        host.swap(more, "header")
-        await pilot.pause()
-        assert "1 unseen error" in header(app)
-
-
-async def test_an_exchange_without_bars_is_named() -> None:
-    bare = snapshot()
-    bare = replace(bare, header=replace(bare.header, exchanges=(ExchangeHealth("kraken"),)))
-    async with console(bare) as (app, _, _):
-        assert "kraken no bar yet" in header(app)
-
-
-async def test_times_left_and_ages_move_without_a_new_snapshot() -> None:
-    now = [HEARTBEAT + 0.2]
-    async with console(clock=lambda: now[0]) as (app, _, _):
-        assert app.host.snapshot.header.now == NOW
-        first = lines(deck(app).instances)[1]
-        now[0] += 120
-        second = lines(deck(app).instances)[1]
-        assert "2h 10m    5s" in first and "2h 08m    2m" in second
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
