@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from textual import events
 from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
@@ -61,6 +62,13 @@ def toasts(app: SignaldeckApp) -> str:
     """Everything the toasts on screen say."""
     shown = app.screen.query("Toast").results(Widget)
     return "\n".join(str(toast.render()) for toast in shown)
+
+
+async def paste(pilot: Pilot[None], text: str) -> None:
+    """Put a text into the input with the focus, at once instead of key by key."""
+    assert pilot.app.focused is not None
+    pilot.app.focused.post_message(events.Paste(text))
+    await pilot.pause()
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], object], tries: int = 600) -> None:

@@ -59,19 +59,10 @@ async def test_all_bindings_in_sight_are_from_the_keymap() -> None:
                     assert binding.id in KEYS and binding.tooltip, binding
 
 
-async def test_modes_are_switched_by_number() -> None:
-    async with console() as (app, _, pilot):
-        assert isinstance(app.screen, DeckScreen)
-        await pilot.press("5")
-        await pilot.pause()
-        assert isinstance(app.screen, BacktestsScreen)
-        await pilot.press("1")
-        await pilot.pause()
-        assert isinstance(app.screen, DeckScreen)
-
-
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_the_footer_lists_the_keys_in_a_fixed_order(size: tuple[int, int]) -> None:
+async def test_footer_and_help_list_the_keys_in_order_and_why_some_cannot_act(
+    size: tuple[int, int],
+) -> None:
     async with console(size=size) as (app, _, pilot):
         assert footer(app) == [
             "open", "run.new", "run.again", "run.stop", "run.close", "copy", "pane.next", "help",
@@ -79,28 +70,10 @@ async def test_the_footer_lists_the_keys_in_a_fixed_order(size: tuple[int, int])
         ]  # fmt: skip
         (line,) = lines(app.screen.query_one(KeyBar))
         assert "n New run" in line and "q Quit" in line
-        await pilot.press("5", "enter")
-        await pilot.pause()
-        assert footer(app) == [
-            "open", "run.new", "report", "copy", "pane.next", "back", "help", "palette", "quit",
-        ]  # fmt: skip
-
-
-async def test_a_click_on_the_footer_presses_the_key() -> None:
-    async with console() as (app, _, pilot):
-        (line,) = lines(app.screen.query_one(KeyBar))
+        listed = {a.binding.id for a in app.screen.active_bindings.values() if a.binding.id in KEYS}
         await pilot.click(KeyBar, offset=(line.index("? Help") + 2, 0))
         await pilot.pause()
-        assert isinstance(app.screen, HelpDialog)
-
-
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_help_lists_every_key_and_why_some_cannot_act(size: tuple[int, int]) -> None:
-    async with console(size=size) as (app, _, pilot):
-        listed = {a.binding.id for a in app.screen.active_bindings.values() if a.binding.id in KEYS}
-        await pilot.press("question_mark")
-        await pilot.pause()
-        assert isinstance(app.screen, HelpDialog)
+        assert isinstance(app.screen, HelpDialog), "a click on the footer presses the key"
         rows: tuple[HelpRow, ...] = app.screen.query_one(LineTable).rows
         assert {row.id for row in rows} == listed
         by_id = {row.id: row for row in rows}
@@ -111,6 +84,20 @@ async def test_help_lists_every_key_and_why_some_cannot_act(size: tuple[int, int
         whole = str(app.screen.query_one("#whole").render())
         assert whole.endswith("not now: sma-cross BTCUSDT is running already")
         await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, DeckScreen)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpDialog)
+        await pilot.press("escape", "5")
+        await pilot.pause()
+        assert isinstance(app.screen, BacktestsScreen), "modes are switched by number"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert footer(app) == [
+            "open", "run.new", "report", "copy", "pane.next", "back", "help", "palette", "quit",
+        ]  # fmt: skip
+        await pilot.press("escape", "1")
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen)
 
@@ -152,8 +139,12 @@ async def test_keys_can_be_moved_and_every_text_follows() -> None:
         assert isinstance(app.screen, NewRunForm)
 
 
-async def test_quitting_asks_and_starts_on_stay() -> None:
+async def test_quitting_asks_starts_on_stay_and_leaves_keeping_the_positions() -> None:
     async with console() as (app, host, pilot):
+        app.post_message(EngineFailed("OSError: [Errno 28] No space left on device"))
+        await pilot.pause()
+        assert "THE ENGINE HAS FAILED" in toasts(app)
+        assert "[Errno 28] No space left on device" in toasts(app)
         await pilot.press("q")
         await pilot.pause()
         assert isinstance(app.screen, ConfirmDialog)
@@ -170,13 +161,10 @@ async def test_quitting_asks_and_starts_on_stay() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen) and host.commands == []
-
-
-async def test_keeping_the_positions_closes_the_host_and_leaves() -> None:
-    async with console() as (app, host, pilot):
         await pilot.press("q", "right", "enter")
         await until(pilot, lambda: not app.is_running)
         assert host.commands == ["shutdown drain=False"] and app.return_code == 0
+    host.swap(empty_snapshot(), "header")  # nobody is there to be told
 
 
 async def test_draining_waits_counts_and_then_leaves() -> None:
@@ -206,36 +194,7 @@ async def test_a_drain_can_be_cut_short() -> None:
         assert host.commands == ["shutdown drain=True", "shutdown drain=False"]
 
 
-async def test_with_nothing_running_the_question_is_short() -> None:
-    async with console(empty_snapshot()) as (app, host, pilot):
-        await pilot.press("q")
-        await pilot.pause()
-        assert "No live run is going on." in str(app.screen.query_one("#detail").render())
-        await pilot.press("y")
-        await until(pilot, lambda: not app.is_running)
-        assert host.commands == ["shutdown drain=False"]
-
-
-async def test_the_host_is_listened_to_while_the_app_runs_and_not_after() -> None:
-    async with console() as (_, host, _):
-        pass
-    host.swap(empty_snapshot(), "header")  # nobody is there to be told
-
-
-async def test_a_failed_engine_is_told_and_stays_told() -> None:
-    async with console() as (app, _, pilot):
-        app.post_message(EngineFailed("OSError: [Errno 28] No space left on device"))
-        await pilot.pause()
-        assert "THE ENGINE HAS FAILED" in toasts(app)
-        assert "[Errno 28] No space left on device" in toasts(app)
-
-
-def test_a_newer_change_replaces_one_that_still_waits() -> None:
-    assert DeckChanged(Versions(2)).can_replace(DeckChanged(Versions(1)))
-    assert not DeckChanged(Versions(2)).can_replace(EngineFailed("x"))
-
-
-async def test_greyed_keys_say_why_in_the_footer_and_when_pressed() -> None:
+async def test_with_nothing_running_greyed_keys_say_why_and_the_question_is_short() -> None:
     async with console(empty_snapshot()) as (app, host, pilot):
         assert greyed(app) == {"open", "copy", "run.stop", "run.again", "run.close"}
         for key, why in (
@@ -247,3 +206,14 @@ async def test_greyed_keys_say_why_in_the_footer_and_when_pressed() -> None:
             await pilot.pause()
             assert why in toasts(app)
         assert host.commands == []
+        await pilot.press("q")
+        await pilot.pause()
+        assert "No live run is going on." in str(app.screen.query_one("#detail").render())
+        await pilot.press("y")
+        await until(pilot, lambda: not app.is_running)
+        assert host.commands == ["shutdown drain=False"]
+
+
+def test_a_newer_change_replaces_one_that_still_waits() -> None:
+    assert DeckChanged(Versions(2)).can_replace(DeckChanged(Versions(1)))
+    assert not DeckChanged(Versions(2)).can_replace(EngineFailed("x"))
