@@ -20,11 +20,13 @@ from statistics import median
 from engine import Engine, Walker, add_frame, add_walker, open_exchange
 from engine.domain.time import from_ms, parse_instant
 from engine.runs.workers import WorkerPool
-from tests.runs.test_walker_workers import EIGHT, REAL, SYMBOL, walk
 
 
 async def measured(folder: Path, rounds: int, workers: int) -> None:
     """Walk in turns with one process and with ``workers``; print what each took."""
+    # Worker processes import this module again: the tests, and with them pytest, only here.
+    from tests.runs.test_walker_workers import EIGHT, REAL, SYMBOL, walk
+
     file = folder / "eight.py"
     file.write_text(EIGHT, encoding="utf-8")
     start, end = parse_instant("2022-01-02"), parse_instant("2022-01-31")
