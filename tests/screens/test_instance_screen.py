@@ -44,43 +44,20 @@ async def test_a_run_is_shown_with_everything_that_belongs_to_it() -> None:
         assert "SL 42,778.40" in "".join(lines(shown.bar))
         (line,) = lines(shown.title_line)
         assert line.split() == ["sma-cross", "BTCUSDT", "simulated", "live", "running"]
-
-
-async def test_every_setting_is_listed() -> None:
-    async with console(size=LARGE) as (app, _, pilot):
-        await pilot.press("enter")
-        await pilot.pause()
-        detail = screen(app).detail
+        detail = shown.detail
         assert detail is not None
-        assert set(detail.settings) <= set(screen(app).about.rows)
+        assert set(detail.settings) <= set(shown.about.rows), "every setting is listed"
         assert {"percent_fee", "exit_trigger"} <= dict(detail.settings).keys()
 
-
-async def test_panes_take_turns_on_a_short_terminal() -> None:
-    async with console(size=SMALL) as (app, _, pilot):
-        await pilot.press("enter")
-        await pilot.pause()
-        parts = [pane.body for pane in screen(app).panes.values()]
-        for expected in (0, 1, 2, 3, 4, 5, 0):
-            assert [part.display for part in parts] == [n == expected for n in range(6)]
-            assert parts[expected].has_focus
-            await pilot.press("tab")
-            await pilot.pause()
-
-
-async def test_intervals_change_by_key_and_the_host_is_asked_again() -> None:
-    async with console() as (app, host, pilot):
-        await pilot.press("enter")
-        await pilot.pause()
         await pilot.press("i")
         await pilot.pause()
         assert host.asked[-1] == ("live-1", "5m") and "5m, 240 bars" in title(app, "chart")
         await pilot.press("i", "i", "i")
         await pilot.pause()
-        assert "1m, 240 bars" in title(app, "chart")
+        assert "1m, 240 bars" in title(app, "chart"), "intervals change by key"
 
 
-async def test_another_bar_is_asked_for_when_it_was_lived_through_and_not_before() -> None:
+async def test_another_bar_is_asked_for_when_it_was_lived_through_and_not_while_paused() -> None:
     now = [HEARTBEAT + 0.2]
     async with console(clock=lambda: now[0]) as (app, host, pilot):
         await pilot.press("enter")
@@ -102,23 +79,17 @@ async def test_another_bar_is_asked_for_when_it_was_lived_through_and_not_before
         await pilot.pause()
         assert len(host.asked) == 2, "nothing happened since"
 
-
-async def test_a_paused_run_asks_nothing_and_stands_still() -> None:
-    now = [HEARTBEAT + 0.2]
-    async with console(clock=lambda: now[0]) as (app, host, pilot):
-        await pilot.press("enter")
-        await pilot.pause()
         await pilot.press("space")
         before = lines(screen(app).chart)
-        moved = replace(INSTANCES[0], last_tick=NOW + 55_000, last_price=43_500.0)
+        moved = replace(INSTANCES[0], last_tick=NOW + 58_000, last_price=43_600.0)
         host.swap(replace(snapshot(), instances=(moved, *INSTANCES[1:])), "instances")
         now[0] += 5
         screen(app).tick()
         await pilot.pause()
-        assert lines(screen(app).chart) == before and len(host.asked) == 1
+        assert lines(screen(app).chart) == before and len(host.asked) == 2, "paused"
         await pilot.press("space")
         await pilot.pause()
-        assert len(host.asked) == 2
+        assert len(host.asked) == 3
 
 
 async def test_events_open_their_signal_and_long_values_are_shown_in_full() -> None:
@@ -130,19 +101,6 @@ async def test_events_open_their_signal_and_long_values_are_shown_in_full() -> N
         await pilot.pause()
         assert isinstance(app.screen, DetailDialog)
         assert "none" in str(app.screen.query("#facts Static").first().render())
-
-
-async def test_the_last_error_has_its_traceback() -> None:
-    async with console() as (app, _, pilot):
-        await pilot.press(*"jjjjjj", "enter")
-        await pilot.pause()
-        assert "3 errors" in "".join(lines(screen(app).title_line))
-        assert "momentum-v2: KeyError" in "\n".join(lines(screen(app).about))
-        await pilot.press("shift+tab", "enter")
-        await pilot.pause()
-        assert isinstance(app.screen, DetailDialog)
-        shown = str(app.screen.query("#facts Static").first().render())
-        assert "Traceback (most recent call last):" in shown
 
 
 async def test_what_the_host_cannot_tell_is_said_and_the_rest_is_shown() -> None:
@@ -158,7 +116,16 @@ async def test_what_the_host_cannot_tell_is_said_and_the_rest_is_shown() -> None
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_a_run_is_stopped_from_here_after_asking(size: tuple[int, int]) -> None:
     async with console(size=size) as (app, host, pilot):
-        await pilot.press("enter", "s")
+        await pilot.press("enter")
+        await pilot.pause()
+        if size == SMALL:
+            parts = [pane.body for pane in screen(app).panes.values()]
+            for expected in (0, 1, 2, 3, 4, 5, 0):
+                assert [part.display for part in parts] == [n == expected for n in range(6)]
+                assert parts[expected].has_focus, "panes take turns on a short terminal"
+                await pilot.press("tab")
+                await pilot.pause()
+        await pilot.press("s")
         await pilot.pause()
         assert "is running already" in toasts(app)
         await pilot.press("x")
@@ -172,7 +139,7 @@ async def test_a_run_is_stopped_from_here_after_asking(size: tuple[int, int]) ->
         assert isinstance(app.screen, DeckScreen)
 
 
-async def test_a_flat_and_a_waiting_run_have_no_ladder() -> None:
+async def test_flat_and_waiting_runs_have_no_ladder_and_errors_have_a_traceback() -> None:
     async with console() as (app, _, pilot):
         await pilot.press("j", "j", "enter")
         await pilot.pause()
@@ -183,3 +150,12 @@ async def test_a_flat_and_a_waiting_run_have_no_ladder() -> None:
         await pilot.press("escape", "j", "enter")
         await pilot.pause()
         assert "13 of 21 trades won, closed +2.05 %" in "\n".join(lines(screen(app).card))
+        await pilot.press("escape", "j", "j", "j", "enter")
+        await pilot.pause()
+        assert "3 errors" in "".join(lines(screen(app).title_line))
+        assert "momentum-v2: KeyError" in "\n".join(lines(screen(app).about))
+        await pilot.press("shift+tab", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        shown = str(app.screen.query("#facts Static").first().render())
+        assert "Traceback (most recent call last):" in shown

@@ -44,7 +44,7 @@ async def test_close_now_wants_the_symbol_typed(size: tuple[int, int]) -> None:
         assert "closed at 61,234.5" in toasts(app)
 
 
-async def test_the_price_to_be_booked_moves_and_an_old_one_is_called_old() -> None:
+async def test_the_price_moves_an_ended_position_is_not_mistaken_and_a_refusal_is_told() -> None:
     async with console() as (app, host, pilot):
         await pilot.press("X")
         await pilot.pause()
@@ -60,16 +60,17 @@ async def test_the_price_to_be_booked_moves_and_an_old_one_is_called_old() -> No
         await pilot.pause()
         assert host.commands == []
 
-
-async def test_a_position_that_ended_while_the_symbol_was_typed_is_not_mistaken() -> None:
-    async with console() as (app, host, pilot):
         await pilot.press("X", *"BTCUSDT")
-        views = list(snapshot().instances)
         views[0] = replace(views[0], signal_id="the next one")
         host.swap(replace(snapshot(), instances=tuple(views)), "instances")
         await pilot.press("enter")
         await pilot.pause()
         assert host.commands == [] and "does not hold that any more: nothing done" in toasts(app)
+
+        host.refusal = "the run has ended"
+        await pilot.press("X", *"BTCUSDT", "enter")
+        await pilot.pause()
+        assert "close now refused" in toasts(app) and "the run has ended" in toasts(app)
 
 
 async def test_a_scheduled_signal_is_cancelled_after_a_question() -> None:
@@ -114,14 +115,6 @@ async def test_with_nothing_to_stop_or_close_the_keys_say_so() -> None:
         await pilot.pause()
         assert "no live run is running" in toasts(app) and "no position is open" in toasts(app)
         assert host.commands == []
-
-
-async def test_what_the_engine_refuses_is_told() -> None:
-    async with console() as (app, host, pilot):
-        host.refusal = "the run has ended"
-        await pilot.press("X", *"BTCUSDT", "enter")
-        await pilot.pause()
-        assert "close now refused" in toasts(app) and "the run has ended" in toasts(app)
 
 
 @pytest.mark.parametrize(
