@@ -30,7 +30,7 @@ def shown(app: SignaldeckApp) -> str:
     )
 
 
-async def test_statistics_equity_and_trades_stand_together() -> None:
+async def test_statistics_equity_months_and_trades_stand_together_and_open() -> None:
     async with console(size=LARGE) as (app, _, pilot):
         await pilot.press("5", "enter")
         await pilot.pause()
@@ -46,6 +46,42 @@ async def test_statistics_equity_and_trades_stand_together() -> None:
         assert "1 warning below" in "".join(
             lines(screen(app).query_one("#statistics-pane", Pane).title)
         )
+        months = lines(screen(app).months)
+        assert months[0].split()[:2] == ["Jan", "Feb"] and months[1].split()[:2] == [
+            "2024",
+            "+0.02",
+        ]
+
+        await pilot.press("r")
+        await pilot.pause()
+        assert isinstance(app.screen, TextScreen)
+        text = "\n".join(lines(app.screen.text))
+        assert "# Backtest Report: sma-cross" in text and "| trade-117 |" in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen(app).statistics.has_focus
+
+        await pilot.press(*"j" * 19, "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        facts = str(app.screen.query("#facts Static").first().render())
+        assert "CAGR %" in facts and "the frame is shorter than 90 days" in facts
+
+        await pilot.press("escape", "tab")
+        await pilot.pause()
+        assert screen(app).chart.has_focus and "copy" in greyed(app)
+        await pilot.press("tab", *"j" * 6, "y")
+        await pilot.pause()
+        assert app.clipboard.startswith("7\t2024-01-02 15:00\t2024-01-02 17:33\tlong")
+        await pilot.press("enter")
+        await pilot.pause()
+        facts = str(app.screen.query("#facts Static").first().render())
+        assert "its last bar touched both levels" in facts and "trade-7" in facts
+
+        await pilot.press("escape", "escape", "j", "j", "enter")
+        await pilot.pause()
+        (title,) = lines(app.screen.query_one(TitleLine))
+        assert title.endswith("STOPPED early")
 
 
 async def test_panes_take_turns_on_a_short_terminal() -> None:
@@ -59,56 +95,6 @@ async def test_panes_take_turns_on_a_short_terminal() -> None:
             assert parts[expected].has_focus
             await pilot.press("tab")
             await pilot.pause()
-
-
-async def test_months_stand_below_and_the_report_opens_by_key() -> None:
-    async with console(size=LARGE) as (app, _, pilot):
-        await pilot.press("5", "enter")
-        await pilot.pause()
-        months = lines(screen(app).months)
-        assert months[0].split()[:2] == ["Jan", "Feb"] and months[1].split()[:2] == [
-            "2024",
-            "+0.02",
-        ]
-        await pilot.press("r")
-        await pilot.pause()
-        assert isinstance(app.screen, TextScreen)
-        text = "\n".join(lines(app.screen.text))
-        assert "# Backtest Report: sma-cross" in text and "| trade-117 |" in text
-        await pilot.press("escape")
-        await pilot.pause()
-        assert screen(app).statistics.has_focus
-
-
-async def test_an_undefined_statistic_says_why() -> None:
-    async with console(size=LARGE) as (app, _, pilot):
-        await pilot.press("5", "enter", *"j" * 19, "enter")
-        await pilot.pause()
-        assert isinstance(app.screen, DetailDialog)
-        facts = str(app.screen.query("#facts Static").first().render())
-        assert "CAGR %" in facts and "the frame is shorter than 90 days" in facts
-
-
-async def test_a_trade_is_shown_in_full_and_copied() -> None:
-    async with console(size=LARGE) as (app, _, pilot):
-        await pilot.press("5", "enter", "tab")
-        await pilot.pause()
-        assert screen(app).chart.has_focus and "copy" in greyed(app)
-        await pilot.press("tab", *"j" * 6, "y")
-        await pilot.pause()
-        assert app.clipboard.startswith("7\t2024-01-02 15:00\t2024-01-02 17:33\tlong")
-        await pilot.press("enter")
-        await pilot.pause()
-        facts = str(app.screen.query("#facts Static").first().render())
-        assert "its last bar touched both levels" in facts and "trade-7" in facts
-
-
-async def test_a_stopped_run_says_so() -> None:
-    async with console(size=LARGE) as (app, _, pilot):
-        await pilot.press("5", "j", "j", "enter")
-        await pilot.pause()
-        (title,) = lines(app.screen.query_one(TitleLine))
-        assert title.endswith("STOPPED early")
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
