@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.css.styles import RulesMap
 from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.style import Style
+from textual.visual import RenderOptions, Visual
 from textual.widgets import Static
 
 from console.keymap import bind
@@ -18,9 +23,23 @@ from console.views import BacktestView, FeedEntry, InstanceView
 from engine.domain.signals import Closed
 from screens.clipboard import copy_native
 from screens.spelling import spell
-from screens.text import clean, clean_lines, day, minute, percent, price, span, time_of_day, words
+from screens.text import (
+    clean,
+    clean_lines,
+    day,
+    fit,
+    minute,
+    percent,
+    price,
+    span,
+    time_of_day,
+    words,
+)
 from screens.widgets.statistics_table import StatRow
 from screens.widgets.tones import spans
+
+_LABEL: Final = 24
+"""Cells that a label may take; some are names that people gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,55 @@ def stat_facts(row: StatRow) -> tuple[Fact, ...]:
     return tuple(fact for fact in facts if fact.value)
 
 
+class FactsVisual(Visual):
+    """Facts in two columns: what does not fit goes on below, in the column of the values."""
+
+    def __init__(self, facts: Sequence[Fact]) -> None:
+        labels = [clean(fact.label) for fact in facts]
+        self._indent = min(max(map(cell_len, labels), default=0), _LABEL) + 2
+        self._facts = [
+            (label, clean_lines(fact.value) or ("",))
+            for label, fact in zip(labels, facts, strict=True)
+        ]
+        self._laid_out: tuple[int, Content] = (-1, Content())
+
+    def __str__(self) -> str:
+        """All of it, unwrapped."""
+        return "\n".join(
+            f"{fit(label if number == 0 else '', self._indent)}{line}"
+            for label, lines in self._facts
+            for number, line in enumerate(lines)
+        )
+
+    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
+        """As wide as there is room for."""
+        return container_width
+
+    def get_height(self, rules: RulesMap, width: int) -> int:
+        """Lines at a width."""
+        return self._at(width).plain.count("\n") + 1
+
+    def render_strips(
+        self, width: int, height: int | None, style: Style, options: RenderOptions
+    ) -> list[Strip]:
+        """Those lines."""
+        return self._at(width).render_strips(width, height, style, options)
+
+    def _at(self, width: int) -> Content:
+        if self._laid_out[0] != width:
+            room = max(8, width - self._indent)
+            lines: list[Content] = []
+            for label, texts in self._facts:
+                head = label
+                for text in texts:
+                    for piece in Content(text).wrap(room):
+                        label_cells = Content.styled(fit(head, self._indent), "$text-muted")
+                        lines.append(label_cells + piece)
+                        head = ""
+            self._laid_out = (width, Content("\n").join(lines))
+        return self._laid_out[1]
+
+
 class DetailDialog(ModalScreen[None]):
     """Facts under a title; escape or enter closes, ``y`` copies them."""
 
@@ -158,7 +226,7 @@ class DetailDialog(ModalScreen[None]):
         with Vertical(id="dialog"):
             yield Static(Content(self._title), id="title")
             with VerticalScroll(id="facts", can_focus=False):
-                yield Static(self._body())
+                yield Static(FactsVisual(self._facts))
             hint = "{back} closes   {copy} copies   {table.down} {table.up} scroll"
             yield Static(Content(spell(self, hint)), id="keys")
 
@@ -172,12 +240,3 @@ class DetailDialog(ModalScreen[None]):
         self.app.copy_to_clipboard(text)
         await copy_native(text)
         self.notify("copied", timeout=2)
-
-    def _body(self) -> Content:
-        width = max((len(fact.label) for fact in self._facts), default=0) + 2
-        lines: list[Content] = []
-        for fact in self._facts:
-            for number, line in enumerate(clean_lines(fact.value) or ("",)):
-                label = fact.label if number == 0 else ""
-                lines.append(Content.styled(label.ljust(width), "$text-muted") + Content(line))
-        return Content("\n").join(lines)

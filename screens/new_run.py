@@ -42,7 +42,7 @@ from screens.context import ScreenContext
 from screens.form_fields import HINTS, KINDS, LABELS, SHOWN, STRATEGY_LABELS
 from screens.last_runs import last_run, remember_run
 from screens.spelling import spell
-from screens.text import clean, many
+from screens.text import AsPrintable, clean, many
 from screens.widgets.candidate_list import CandidateList
 from screens.widgets.choice import Choice
 from screens.widgets.form_field import FormField
@@ -84,7 +84,9 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         self.kind = Choice(tuple(KINDS), kind, id="input-kind")
         self.fields = {"kind": FormField("kind", "Kind", self.kind)}
         for name, label in LABELS.items():
-            entry = Input(id=f"input-{name}", compact=True, select_on_focus=True)
+            entry = Input(
+                id=f"input-{name}", highlighter=AsPrintable(), compact=True, select_on_focus=True
+            )
             entry.cursor_blink = False
             self.fields[name] = FormField(name, label, entry)
         self.choices = CandidateList(id="choices")

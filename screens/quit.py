@@ -24,11 +24,11 @@ QUITTING: Final = "-quitting"
 """Class of the dialogs that belong to leaving, so that there is only one at a time."""
 
 _KEEPING: Final = (
-    "Keep: quit now. The runs go on at the next start, which first settles",
+    "Keep: quit now. The runs go on at the next start, which first settles "
     "every bar that was missed; until then nobody watches them.",
 )
 _LOSING: Final = (
-    "Give up: quit now. NOTHING IS KEPT: there is no state file (--state :memory:),",
+    "Give up: quit now. NOTHING IS KEPT: there is no state file (--state :memory:), "
     "so the runs and what they hold are forgotten.",
 )
 _ENDED = ("done", "stopped", "failed")

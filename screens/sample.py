@@ -264,7 +264,8 @@ class SampleHost:
         self._snapshot = start or snapshot()
         self._notify: Callable[[HostEvent], None] | None = None
         self.memory = Memory()
-        self.about = About("/home/deck/state.db", (("log", "/home/deck/signaldeck.log"),))
+        versions = (("signaldeck", "1.0.0"), ("Python", "3.11.9"), ("textual", "8.2.8"))
+        self.about = About("/home/deck/state.db", (("log", "/home/deck/signaldeck.log"),), versions)
         self.commands: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.refusal = ""

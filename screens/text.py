@@ -13,6 +13,8 @@ from math import floor, log10
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
+from rich.highlighter import Highlighter
+from rich.text import Text
 
 DASH: Final = "-"
 """Stands for a value that does not exist."""
@@ -40,7 +42,15 @@ def clean_lines(text: str) -> tuple[str, ...]:
 def _printable(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else " " for char in text)
+    return text.translate({ord(char): " " for char in set(text) if not char.isprintable()})
+
+
+class AsPrintable(Highlighter):
+    """Shows the text of an input without what is not printable; its value stays as it is."""
+
+    def highlight(self, text: Text) -> None:
+        """Put spaces in place of it."""
+        text.plain = _printable(text.plain)
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:

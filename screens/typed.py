@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from console.keymap import bind
-from screens.text import clean, clean_lines
+from screens.text import AsPrintable, clean, clean_lines
 
 
 class TypedDialog(ModalScreen[bool]):
@@ -58,7 +58,7 @@ class TypedDialog(ModalScreen[bool]):
             yield Static(Content("\n".join(clean_lines(self._question))), id="question")
             yield Static(self._content(), id="detail")
             yield Static(Content(f"Type {clean(self._word)} to confirm:"), id="prompt")
-            yield Input(id="word", compact=True, select_on_focus=False)
+            yield Input(id="word", highlighter=AsPrintable(), compact=True, select_on_focus=False)
             with Horizontal(id="answers"):
                 yield Button("No", id="no", compact=True)
                 yield Button(Content(self._yes), id="yes", compact=True, disabled=True)

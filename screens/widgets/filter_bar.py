@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from console.keymap import bind
 from screens.filters import turned_round
-from screens.text import clean
+from screens.text import AsPrintable, clean
 from screens.widgets.tones import Cell, Tone, ToneWidget, segments
 
 _NOTE: Final = 40
@@ -62,6 +62,7 @@ class FilterBar(Horizontal):
         background: $panel;
         #filter-sign { width: 3; color: $text-muted; }
         Input { width: 1fr; background: $panel; }
+        Input > .input--placeholder { color: $text-muted; }
         Input:focus { background: $cursor-row; }
     }
     """
@@ -82,7 +83,9 @@ class FilterBar(Horizontal):
 
     def __init__(self, example: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._input = Input(placeholder=example, compact=True, select_on_focus=False)
+        self._input = Input(
+            placeholder=example, highlighter=AsPrintable(), compact=True, select_on_focus=False
+        )
         self._note = FilterNote()
 
     def compose(self) -> ComposeResult:

@@ -90,7 +90,10 @@ def two_sided(
 ) -> Strip:
     """A line with text at both ends; where it gets tight the right end stays whole."""
     right_width = min(width_of(right), width)
-    line = segments(left, width - right_width, style_of)
+    room = width - right_width
+    # What has to be cut ends before the right end begins.
+    gap = min(2, room) if right and width_of(left) > room else 0
+    line = [*segments(left, room - gap, style_of), *segments(Cell(""), gap, style_of)]
     line += segments(right, right_width, style_of)
     return Strip(line, width)
 

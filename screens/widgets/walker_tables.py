@@ -82,7 +82,7 @@ def _outcome(view: OptimizerView) -> Cells:
     if view.status == "failed":
         return Cell(clean(view.error), "loss")
     if view.status == "done":
-        return (Cell(clean(view.path)), Cell("  not executed, read it first", "warn"))
+        return (Cell("not executed  ", "warn"), Cell(clean(view.path)))
     return Cell("-", "muted")
 
 

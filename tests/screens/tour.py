@@ -91,7 +91,7 @@ TOUR = (
     _stop("scheduled", "3", ScheduledScreen),
     _pane("milestones", "tab", ScheduledScreen),
     _stop("risk", "4", RiskScreen),
-    _pane("refusals", "tab", RiskScreen),
+    _pane("risk-positions", "tab", RiskScreen),
     _stop("backtests", "5", BacktestsScreen),
     _stop("result", "enter", ResultScreen),
     _pane("result-equity", "tab", ResultScreen),
