@@ -4,7 +4,6 @@ import re
 from concurrent.futures import Future
 from dataclasses import replace
 
-import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -17,7 +16,7 @@ from screens.last_runs import last_run
 from screens.new_run import NewRunForm
 from screens.sample import snapshot
 from screens.walkers import WalkersScreen
-from tests.screens.bed import LARGE, SMALL, console, lines, toasts, until
+from tests.screens.bed import SMALL, console, lines, toasts, until
 
 
 def form(app: SignaldeckApp) -> NewRunForm:
@@ -63,9 +62,8 @@ async def test_it_opens_filled_in_and_enter_starts_a_live_run() -> None:
         assert "live run of sma-cross on ADAUSDT" in toasts(app)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_a_backtest_is_started_by_keyboard_alone(size: tuple[int, int]) -> None:
-    async with console(size=size) as (app, host, pilot):
+async def test_a_backtest_is_started_by_keyboard_alone() -> None:
+    async with console(size=SMALL) as (app, host, pilot):
         await pilot.press("n", "shift+tab", "right", "tab")
         await pilot.press("ctrl+u", *"break", "tab", "tab")
         await fill(pilot, "ETH")
@@ -206,11 +204,8 @@ async def test_several_symbols_start_a_run_each_and_the_last_run_is_kept() -> No
         assert only in toasts(app) and "live run of sma-cross on XRPUSDT" in toasts(app)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_a_walker_and_an_optimizer_are_started_by_keyboard_alone(
-    size: tuple[int, int],
-) -> None:
-    async with console(size=size) as (app, host, pilot):
+async def test_a_walker_and_an_optimizer_are_started_by_keyboard_alone() -> None:
+    async with console(size=SMALL) as (app, host, pilot):
         await pilot.press("6", "n")
         await pilot.pause()
         request = form(app).request()
@@ -223,7 +218,7 @@ async def test_a_walker_and_an_optimizer_are_started_by_keyboard_alone(
         for text in ("2024-01-02", "2024-01-05", "15m", "total_p", "window=20,50", "percent_fee=0"):
             await pilot.press("tab")
             await fill(pilot, text)
-        assert form(app).fields["settings"].region.bottom <= size[1] - 4, "scrolled into sight"
+        assert form(app).fields["settings"].region.bottom <= SMALL[1] - 4, "scrolled into sight"
         assert form(app).request() == RunRequest(
             "walker", "", "BTCUSDT", "simulated", "2024-01-02", "2024-01-05", "15m",
             ("sma-cross", "breakout"), "total_pnl", "window=20,50", "percent_fee=0",
@@ -260,17 +255,6 @@ async def test_keys_that_arrive_at_once_go_to_their_fields() -> None:
         assert (request.symbol, request.start) == ("ETHUSDT", "2024-01-05")
 
 
-async def test_what_the_host_refuses_stays_in_the_form() -> None:
-    async with console() as (app, host, pilot):
-        host.refusal = "live sma-cross ADAUSDT @ simulated is already running"
-        await pilot.press("n", "enter")
-        await until(pilot, lambda: "not started" in str(form(app).status.render()))
-        assert "is already running" in str(form(app).status.render())
-        host.refusal = ""
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, DeckScreen))
-
-
 async def test_dates_have_presets_that_fit_the_exchange() -> None:
     async with console() as (app, _, pilot):
         await pilot.press("5", "n", "tab")
@@ -288,14 +272,6 @@ async def test_dates_have_presets_that_fit_the_exchange() -> None:
         assert request.symbol == "BTCUSDT", "the symbol follows the exchange while untouched"
 
 
-async def test_an_exchange_of_recorded_bars_is_no_choice_for_a_live_run() -> None:
-    async with console() as (app, _, pilot):
-        await pilot.press("n", "tab", "down")
-        await pilot.pause()
-        assert form(app).request().exchange_name == "simulated"
-        assert any("recorded bars only" in row for row in choices(app))
-
-
 async def test_frame_fields_belong_to_backtests() -> None:
     async with console(size=SMALL) as (app, _, pilot):
         await pilot.press("n")
@@ -307,23 +283,34 @@ async def test_frame_fields_belong_to_backtests() -> None:
         assert form(app).request().kind == "backtest"
 
 
-async def test_escape_and_the_button_leave_without_starting() -> None:
+async def test_it_is_left_without_starting_refused_and_started_by_the_button() -> None:
     async with console() as (app, host, pilot):
         await pilot.press("n", "escape")
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen)
         await pilot.press("n")
         await pilot.pause()
+        catalog = snapshot().catalog
+        more = (*catalog.strategies, replace(catalog.strategies[0], name="zigzag"))
+        host.swap(replace(snapshot(), catalog=replace(catalog, strategies=more)), "catalog")
+        await pilot.pause()
+        assert any(row.startswith("zigzag") for row in choices(app)), "new, and in the open form"
+        await pilot.press("tab", "down")
+        await pilot.pause()
+        assert form(app).request().exchange_name == "simulated"
+        assert any("recorded bars only" in row for row in choices(app)), "no choice for a live run"
         await pilot.click("#cancel")
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen) and host.commands == []
 
-
-async def test_the_start_button_starts() -> None:
-    async with console() as (app, host, pilot):
-        await pilot.press("n", "tab", "tab", "tab", "enter")
+        host.refusal = "live sma-cross ADAUSDT @ simulated is already running"
+        await pilot.press("n", "enter")
+        await until(pilot, lambda: "not started" in str(form(app).status.render()))
+        assert "is already running" in str(form(app).status.render())
+        host.refusal = ""
+        await pilot.press("tab", "tab", "tab", "enter")
         await until(pilot, lambda: isinstance(app.screen, DeckScreen))
-        assert host.commands == ["start live sma-cross ADAUSDT"]
+        assert host.commands[-1] == "start live sma-cross ADAUSDT"
 
 
 async def test_enter_twice_starts_one_run() -> None:
@@ -358,14 +345,3 @@ async def test_an_answer_to_an_older_question_is_not_shown() -> None:
         assert "about the first" not in said(app, "strategy_name")
         asked[-1][1].set_result((FieldError("strategy_name", "about the second"),))
         await until(pilot, lambda: "about the second" in said(app, "strategy_name"))
-
-
-async def test_a_new_strategy_appears_in_the_open_form() -> None:
-    async with console() as (app, host, pilot):
-        await pilot.press("n")
-        await pilot.pause()
-        catalog = snapshot().catalog
-        more = (*catalog.strategies, replace(catalog.strategies[0], name="zigzag"))
-        host.swap(replace(snapshot(), catalog=replace(catalog, strategies=more)), "catalog")
-        await pilot.pause()
-        assert any(row.startswith("zigzag") for row in choices(app))
