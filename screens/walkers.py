@@ -261,7 +261,7 @@ class WalkersScreen(BaseScreen):
         elif view is not None and view.path:
             try:
                 text = Path(view.path).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:
                 text = f"{view.path} cannot be read: {error}"
             title = (Cell(f" {clean(view.path)}", "strong"), Cell("  not executed", "warn"))
             self.app.push_screen(TextScreen(self.context, title, text, self.mode_name))

@@ -40,7 +40,7 @@ def escape(text: str) -> str:
         return text  # numbers, times and ids, which most cells of a long table are
     # Control characters that are white space are blanks by now.
     line = " ".join(text.split())
-    line = "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(c) else c for c in line)
+    line = _without_hidden(line, "\N{REPLACEMENT CHARACTER}")
     return _INLINE.sub(lambda match: "\\" + match[0], line)
 
 
@@ -120,7 +120,7 @@ async def _awaited(column: Column[Row], rows: Sequence[Row]) -> Column[Row]:
 def safe_name(text: str) -> str:
     """``text`` as one component of a path: ``BTC/USDT:USDT`` becomes ``BTC_USDT_USDT``."""
     plain = _UNSAFE_IN_NAMES.sub("_", text)
-    plain = "".join("_" if _is_hidden(character) else character for character in plain)
+    plain = _without_hidden(plain, "_")
     bare = plain.lstrip(".")
     return "_" * (len(plain) - len(bare)) + bare or "_"
 
@@ -231,5 +231,8 @@ def _cell(column: Column[Row], row: Row, index: int) -> str:
         raise _unformatted(column, index, error) from error
 
 
-def _is_hidden(character: str) -> bool:
-    return category(character) in ("Cc", "Cs")
+def _without_hidden(text: str, mark: str) -> str:
+    """``text`` with a mark in place of every control character and surrogate."""
+    if text.isprintable():
+        return text
+    return text.translate({ord(c): mark for c in set(text) if category(c) in ("Cc", "Cs")})
