@@ -203,6 +203,11 @@ def _open(make: Callable[[], Host], project: Project | None) -> int:
         raise UsageProblem(
             "the console needs a terminal: run it in one, or use a command (see --help)"
         )
+    if not served:
+        # Some programs leave the size of their own terminal there; ours knows its size, and tells
+        # when it changes.
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
     # Textual draws at its next frame: with short ones a key shows 8 ms sooner, at no cost while
     # nothing moves. It reads this when it is loaded.
     os.environ.setdefault("TEXTUAL_FPS", "120")

@@ -10,11 +10,28 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from console.keymap import bind
 from screens.text import AsPrintable, clean, clean_lines
+
+
+class _Answer(Button):
+    """A letter typed on a button belongs into the field.
+
+    It is handed on before it queues up here: otherwise letters that are typed in one go would reach
+    the field after the ones behind them, or not at all.
+    """
+
+    def post_message(self, message: Message) -> bool:
+        """Take a message; a letter goes to the field, and the focus with it."""
+        if isinstance(message, events.Key) and message.is_printable and message.character != " ":
+            field = self.screen.query_one(Input)
+            self.screen.set_focus(field)
+            return field.post_message(message)
+        return super().post_message(message)
 
 
 class TypedDialog(ModalScreen[bool]):
@@ -60,8 +77,8 @@ class TypedDialog(ModalScreen[bool]):
             yield Static(Content(f"Type {clean(self._word)} to confirm:"), id="prompt")
             yield Input(id="word", highlighter=AsPrintable(), compact=True, select_on_focus=False)
             with Horizontal(id="answers"):
-                yield Button("No", id="no", compact=True)
-                yield Button(Content(self._yes), id="yes", compact=True, disabled=True)
+                yield _Answer("No", id="no", compact=True)
+                yield _Answer(Content(self._yes), id="yes", compact=True, disabled=True)
 
     def on_mount(self) -> None:
         """No has the focus; prices and ages in the detail move."""
@@ -74,16 +91,6 @@ class TypedDialog(ModalScreen[bool]):
             await self._renew()
         if self.is_mounted:
             self.query_one("#detail", Static).update(self._content())
-
-    def on_key(self, event: events.Key) -> None:
-        """A letter typed on a button belongs into the field."""
-        field = self.query_one(Input)
-        typed = event.character if event.is_printable else None
-        if typed and typed != " " and self.focused != field:
-            event.stop()
-            event.prevent_default()
-            field.focus()
-            field.insert_text_at_cursor(typed)
 
     @on(Input.Changed)
     def typed(self) -> None:

@@ -92,6 +92,8 @@ class Screen:
         rates, self._rates = os.pipe()
         self._told, told = os.pipe()
         arguments = [kind, str(folder), str(instances), str(rates), str(told)]
+        for name in ("COLUMNS", "LINES"):  # of another terminal
+            os.environ.pop(name, None)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.ui_child", *arguments],
             cwd=Path(__file__).resolve().parents[2], pass_fds=(rates, told),

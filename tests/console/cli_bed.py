@@ -25,6 +25,7 @@ def environment(home: Path) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("SIGNALDECK_", "PYTHON", "XDG_", "PYTEST"))
+        and name not in ("COLUMNS", "LINES")  # readline puts them there in test workers
     }
     return {**kept, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "NO_COLOR": "1"}
 

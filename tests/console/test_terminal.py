@@ -13,7 +13,9 @@ from tests.console.terminal_bed import Terminal
 def open_terminal(folder: Path, *arguments: str, size: tuple[int, int] = (120, 40)) -> Terminal:
     home = folder / "home"
     home.mkdir()
-    return Terminal([COMMAND, *arguments], cwd=folder, environment=environment(home), size=size)
+    # Where it has been started from may have left another size, which does not count.
+    told = {**environment(home), "COLUMNS": "80", "LINES": "24"}
+    return Terminal([COMMAND, *arguments], cwd=folder, environment=told, size=size)
 
 
 MODES = ("Deck", "Signals", "Scheduled", "Risk", "Backtests", "Walkers", "Performance", "Log")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+from textual.events import Key
 from textual.widgets import Button, Input
 
 from console.views import InstanceView
@@ -42,6 +44,22 @@ async def test_close_now_wants_the_symbol_typed(size: tuple[int, int]) -> None:
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen) and host.commands == ["close live-1"]
         assert "closed at 61,234.5" in toasts(app)
+
+
+async def test_letters_come_in_order_however_fast_they_are_typed() -> None:
+    async with console(size=SMALL) as (app, host, pilot):
+        for turns in range(12):
+            await pilot.press("X")
+            await pilot.pause()
+            for letter in "BTCUSDT":
+                app.post_message(Key(letter, letter))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            app.post_message(Key("enter", None))
+            await pilot.pause()
+            await pilot.pause()
+            assert isinstance(app.screen, DeckScreen), app.screen.query_one(Input).value
+            assert host.commands == ["close live-1"] * (turns + 1)
 
 
 async def test_the_price_moves_an_ended_position_is_not_mistaken_and_a_refusal_is_told() -> None:
