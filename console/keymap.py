@@ -138,7 +138,12 @@ def key_sign(key: str) -> str:
 
 
 def bind(
-    key_id: str, action: str, *, description: str | None = None, show: bool | None = None
+    key_id: str,
+    action: str,
+    *,
+    description: str | None = None,
+    show: bool | None = None,
+    priority: bool | None = None,
 ) -> Binding:
     """The binding of a key to an action, with the table's words unless others are given.
 
@@ -152,7 +157,7 @@ def bind(
         spec.description if description is None else description,
         show=spec.show if show is None else show,
         tooltip=spec.tooltip,
-        priority=spec.priority,
+        priority=spec.priority if priority is None else priority,
         id=spec.id,
     )
 

@@ -40,8 +40,9 @@ class ConfirmDialog(ModalScreen[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("dialog.yes", "yes"),
         bind("dialog.no", "no"),
-        bind("dialog.next", "app.focus_next"),
-        bind("dialog.previous", "app.focus_previous"),
+        # At once: an enter typed in the same moment has to find the button that was gone to.
+        bind("dialog.next", "app.focus_next", priority=True),
+        bind("dialog.previous", "app.focus_previous", priority=True),
     ]
 
     def __init__(self, question: str, detail: str, answers: Sequence[Answer]) -> None:

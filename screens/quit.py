@@ -80,8 +80,9 @@ class DrainDialog(ModalScreen[None]):
 
     CSS_PATH = "confirm.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("dialog.next", "app.focus_next"),
-        bind("dialog.previous", "app.focus_previous"),
+        # At once: an enter typed in the same moment has to find the button that was gone to.
+        bind("dialog.next", "app.focus_next", priority=True),
+        bind("dialog.previous", "app.focus_previous", priority=True),
     ]
 
     def __init__(self, context: ScreenContext) -> None:

@@ -47,13 +47,16 @@ class Terminal:
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**environment, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"},
+            # A busy machine may read the bytes of an arrow key so far apart that its first one is
+            # taken for the escape key.
+            env={**environment, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none",
+                 "ESCDELAY": "1000"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
+        )  # fmt: skip
         os.close(theirs)
         self._open = True
 

@@ -46,6 +46,22 @@ async def test_close_now_wants_the_symbol_typed(size: tuple[int, int]) -> None:
         assert "closed at 61,234.5" in toasts(app)
 
 
+async def test_enter_finds_the_button_that_was_gone_to_however_fast() -> None:
+    async with console(size=SMALL) as (app, host, pilot):
+        for turns in range(8):
+            await pilot.press("x")
+            await pilot.pause()
+            assert isinstance(app.screen, ConfirmDialog)
+            app.post_message(Key("right", None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            app.post_message(Key("enter", None))
+            await pilot.pause()
+            await pilot.pause()
+            assert isinstance(app.screen, DeckScreen)
+            assert host.commands == ["stop live-1"] * (turns + 1)
+
+
 async def test_letters_come_in_order_however_fast_they_are_typed() -> None:
     async with console(size=SMALL) as (app, host, pilot):
         for turns in range(12):
