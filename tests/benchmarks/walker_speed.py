@@ -22,13 +22,15 @@ from engine.domain.time import from_ms, parse_instant
 from engine.runs.workers import WorkerPool
 
 
-async def measured(folder: Path, rounds: int, workers: int) -> None:
+async def measured(folder: Path, rounds: int, workers: int, weight: int) -> None:
     """Walk in turns with one process and with ``workers``; print what each took."""
     # Worker processes import this module again: the tests, and with them pytest, only here.
     from tests.runs.test_walker_workers import EIGHT, REAL, SYMBOL, walk
 
     file = folder / "eight.py"
-    file.write_text(EIGHT, encoding="utf-8")
+    # A strategy that thinks a little longer: it adds its closes up so many times more.
+    more = f"    for _ in range({weight}):\n        sum(closes)\n    if len(closes)"
+    file.write_text(EIGHT.replace("    if len(closes)", more), encoding="utf-8")
     start, end = parse_instant("2022-01-02"), parse_instant("2022-01-31")
     taken: dict[int, list[float]] = {1: [], workers: []}
     found: list[object] = []
@@ -56,7 +58,7 @@ async def measured(folder: Path, rounds: int, workers: int) -> None:
     assert found[0] == found[1], "the results differ"
     alone, together = (median(seconds) for seconds in taken.values())
     print(f"bars {'of a real month' if REAL.exists() else 'of the simulated market'}; "
-          f"{os.cpu_count()} processors, {rounds} rounds, medians")  # fmt: skip
+          f"{os.cpu_count()} processors, {rounds} rounds, medians; weight {weight}")  # fmt: skip
     print(f"one process   {alone:6.2f} s   {' '.join(f'{s:.2f}' for s in taken[1])}")
     print(f"{workers} processes   {together:6.2f} s   "
           f"{' '.join(f'{s:.2f}' for s in taken[workers])}")  # fmt: skip
@@ -70,8 +72,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     WorkerPool.start_forkserver()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measured(Path(folder), options.rounds, options.workers))
+    for weight in (0, 40):
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(measured(Path(folder), options.rounds, options.workers, weight))
 
 
 if __name__ == "__main__":
