@@ -31,7 +31,7 @@ from engine.domain.ports import CandleRows, Clock, Exchange
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, minute_text
-from engine.services.market import PAGE
+from engine.services.fetching import PAGE
 
 __all__ = [
     "CacheError",

@@ -21,8 +21,8 @@ CALLERS: Final = {
     "engine.runs.session:Session._call": "a callback",
     "engine.services.risk:RiskGate._ask": "a risk validation",
     "engine.services.risk:RiskGate._call_back": "a callback of a risk profile",
-    "engine.services.market:Market._call": "get_candles of the exchange",
-    "engine.services.market:Market._call_back": "on_candle_data",
+    "engine.services.fetching:CandleFetcher._call": "get_candles of the exchange",
+    "engine.services.fetching:CandleFetcher._call_back": "on_candle_data",
     "engine.runs.backtest:BacktestExecution._tell_timeframe": "on_timeframe",
     "engine.services.bus:Subscription._handle": "a listener",
 }

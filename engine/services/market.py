@@ -1,4 +1,4 @@
-"""Bars for runs: fetched from an exchange, checked, filled, kept, and cut into closed windows.
+"""Bars for runs: loaded from an exchange, checked, filled, kept, and cut into closed windows.
 
 One market serves one backtest, or all live runs on one exchange. Whatever is asked of it, no bar
 that closes after the asking instant is ever handed out.
@@ -7,11 +7,10 @@ that closes after the asking instant is ever handed out.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 
@@ -22,26 +21,21 @@ from engine.core.candles import (
     fill,
     hole_error,
     long_hole,
-    to_columns,
 )
 from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, concat, interval_ms, select
 from engine.domain.errors import (
     CandleDataError,
     ContextError,
     EngineError,
-    ExchangeError,
     NoDataError,
 )
-from engine.domain.ports import CandleRows, Clock
+from engine.domain.ports import Clock
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
-from engine.domain.time import MINUTE, from_ms, minute_text
+from engine.domain.time import MINUTE, minute_text
 from engine.services.feed import WARM_UP_MINUTES, LiveFeed
-from engine.services.isolation import in_time, user_error
+from engine.services.fetching import CandleFetcher, UnservedError
 from engine.services.series import BarSeries, made_of
-
-PAGE: Final = 1000
-"""Candles asked for in one exchange call."""
 
 MARKET_SETTINGS: Final = (
     "avg_price_candles_count", "max_gap_minutes", "get_candles_retry_count",
@@ -60,18 +54,10 @@ _CAME_LATE: Final = (
     "it is ignored, trades stay as they were settled; a backtest of these bars may differ"
 )
 
-_log = logging.getLogger("signaldeck.market")
-
-
 _CALM: Final = 2
 """So many new bars at once mean that nothing was missed."""
 
-_NO: Final = (NotImplementedError, LookupError, ValueError, TypeError, AttributeError)
-"""How a function says that it knows nothing of an interval; troubles of a network are others."""
-
-
-class _UnservedError(EngineError):
-    """The exchange does not serve an interval."""
+_log = logging.getLogger("signaldeck.market")
 
 
 class Market:
@@ -109,7 +95,7 @@ class Market:
         self._series: dict[tuple[str, str], BarSeries] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._resampled: set[str] = set()
-        self._failed = failed or _log_failure
+        self._fetcher = CandleFetcher(schema, settings, clock, failed or _log_failure)
         self._holed = holed or _log_failure
         self.feed = LiveFeed(self, clock, settings.avg_price_candles_count, clock_offset)
 
@@ -141,7 +127,7 @@ class Market:
         if self._live:
             await self.feed.advance(symbol, when)  # other symbols' bars are waited for as well
         # One bar alone cannot tell an exchange that ignores the interval from one that serves it.
-        least = limit if self._serves_surely(interval) else max(limit, 3)
+        least = limit if self._fetcher.serves_surely(interval) else max(limit, 3)
         since = (when // step - least) * step
         if interval == "1m":
             await self._deep_enough(symbol, interval, since, when, limit)
@@ -152,8 +138,8 @@ class Market:
                 if self._live:
                     await self.feed.complete(symbol, interval, when)
                 return self._cut(symbol, interval, when, limit)
-            except (CandleDataError, NoDataError, _UnservedError) as reason:
-                if self._serves_surely(interval):
+            except (CandleDataError, NoDataError, UnservedError) as reason:
+                if self._fetcher.serves_surely(interval):
                     raise
                 _log.info("%s: %s is resampled from 1m (%s)", self.schema.name, interval, reason)
                 self._resampled.add(interval)
@@ -276,11 +262,11 @@ class Market:
     async def _begin(self, source: Source, since: int, until: int) -> BarSeries:
         step = interval_ms(source.interval)
         since, until = since // step * step, until // step * step
-        columns = await self._fetch(source, since, until)
+        columns = await self._fetcher.fetch(source, since, until)
         if not len(columns.timestamp):
             # The question may fall into a hole, or behind the newest bar.
             since -= (self.settings.max_gap_minutes * MINUTE // step + 1) * step
-            columns = await self._fetch(source, since, until)
+            columns = await self._fetcher.fetch(source, since, until)
         if not len(columns.timestamp):
             raise NoDataError(
                 f"{source}: no candles between {minute_text(since)} and {minute_text(until)}: "
@@ -313,7 +299,9 @@ class Market:
         One older bar is enough to know, so no more are kept.
         """
         since = series.first - self.settings.max_gap_minutes * MINUTE - series.step
-        columns = await self._fetch(source, since // series.step * series.step, series.first)
+        columns = await self._fetcher.fetch(
+            source, since // series.step * series.step, series.first
+        )
         if len(columns.timestamp):
             newest = select(columns, np.argmax(columns.timestamp, keepdims=True))
             self._prepend(series, source, cleaned(newest, source, series.step, self.settings))
@@ -322,7 +310,7 @@ class Market:
 
     async def _backward(self, series: BarSeries, source: Source, since: int) -> None:
         since = since // series.step * series.step
-        columns = await self._fetch(source, since, series.first)
+        columns = await self._fetcher.fetch(source, since, series.first)
         if len(columns.timestamp):
             self._prepend(series, source, cleaned(columns, source, series.step, self.settings))
         if series.first > since:
@@ -340,7 +328,7 @@ class Market:
             series.loaded_until = max(series.loaded_until, until)
             return
         since = series.oldest_hole(_WATCHED, until) if self._live else start
-        columns = await self._fetch(source, since, until)
+        columns = await self._fetcher.fetch(source, since, until)
         if since < start:
             columns = self._newer(columns, source, series)
         if len(columns.timestamp):
@@ -384,94 +372,11 @@ class Market:
             _log.warning(_CAME_LATE, source, minute_text(stamp))
         return select(columns, columns.timestamp >= series.end)
 
-    async def _fetch(self, source: Source, since: int, until: int) -> Columns:
-        """Raw rows that open in ``[since, until)``, page by page, oldest page first."""
-        step = interval_ms(source.interval)
-        parts: list[Columns] = []
-        cursor = since
-        while cursor < until:
-            limit = min(PAGE, -(-(until - cursor) // step))
-            columns = await self._page(source, cursor, limit)
-            stamps = columns.timestamp
-            keep = (stamps >= cursor) & (stamps < until)
-            if not keep.any():
-                cursor += limit * step  # inside a hole, or beyond the end
-                continue
-            if not keep.all():
-                columns = select(columns, keep)
-            parts.append(columns)
-            cursor = int(columns.timestamp.max()) // step * step + step
-        if not parts:
-            return Candles.empty().columns()
-        return parts[0] if len(parts) == 1 else concat(parts)
-
-    async def _page(self, source: Source, since: int, limit: int) -> Columns:
-        rows = await self._call(source, since, limit)
-        columns = to_columns(rows, source)
-        now, step = self._clock.now(), interval_ms(source.interval)
-        stamps = columns.timestamp
-        if len(stamps) and int(stamps.max()) + step > now:
-            ahead = int(np.argmax(stamps))
-            if int(stamps[ahead]) > now + step:
-                raise CandleDataError(
-                    f"{source}: row {ahead} opens at {minute_text(int(stamps[ahead]))}, which is "
-                    f"in the future (now is {minute_text(now)}): check the exchange's clock"
-                )
-            # The bar that is still forming is normal in an exchange's answer, and not history.
-            keep = stamps + step <= now
-            columns = select(columns, keep)
-        await self._call_back(source, since, limit, columns)
-        return columns
-
-    async def _call_back(self, source: Source, since: int, limit: int, columns: Columns) -> None:
-        callback = self.schema.callbacks.get("on_candle_data")
-        if callback is None:
-            return
-        try:
-            candles = Candles(columns)
-            done = callback(source.symbol, source.interval, from_ms(since), limit, candles)
-            if inspect.isawaitable(done):
-                limit = self.settings.max_signal_generation_seconds
-                await in_time(done, limit, "on_candle_data")
-        except BaseException as raised:
-            error = user_error(raised)
-            if error is None:
-                raise
-            self._failed(error, source)
-
-    async def _call(self, source: Source, since: int, limit: int) -> CandleRows:
-        tries = self.settings.get_candles_retry_count
-        for attempt in range(tries + 1):
-            try:
-                rows: Any = self.schema.get_candles(
-                    source.symbol, source.interval, from_ms(since), limit
-                )
-                if inspect.isawaitable(rows):
-                    rows = await rows
-                return rows
-            except EngineError:
-                raise
-            except Exception as error:
-                if isinstance(error, _NO) and not self._serves_surely(source.interval):
-                    raise _UnservedError(f"{source}: {type(error).__name__}: {error}") from error
-                if attempt == tries:
-                    raise ExchangeError(
-                        f"{source}: get_candles failed {attempt + 1} times, at last with "
-                        f"{type(error).__name__}: {error}"
-                    ) from error
-                _log.warning("%s: attempt %d failed: %s", source, attempt + 1, error)
-                pause = self.settings.get_candles_retry_delay_ms
-                await self._clock.sleep_until(self._clock.now() + pause)
-        raise AssertionError("unreachable")
-
     # -- intervals ---------------------------------------------------------------------------
 
     def _serves(self, interval: str) -> bool:
         served = self.schema.intervals
         return interval not in self._resampled and (served is None or interval in served)
-
-    def _serves_surely(self, interval: str) -> bool:
-        return interval == "1m" or self.schema.intervals is not None
 
     def _resample(self, symbol: str, interval: str, step: int) -> None:
         base, key = self.minutes(symbol), (symbol, interval)

@@ -29,7 +29,7 @@ from engine.domain.ports import CandleRows
 from engine.domain.schemas import ExchangeSchema, is_async
 from engine.domain.time import MINUTE, from_ms, to_ms
 from engine.services.clock import SystemClock
-from engine.services.market import PAGE
+from engine.services.fetching import PAGE
 
 _FACTS: Final = "exchange.json"
 _WAIT_SECONDS: Final = 0.01
