@@ -26,13 +26,8 @@ from engine import Engine
 from engine.domain.outcome import BacktestOutcome
 from engine.domain.time import minute_text
 from engine.jobs import ENTRY, BacktestJob
-from engine.reports.backtest import (
-    backtest_report,
-    dump_report,
-    outcome_to_json,
-    report_path,
-    statistic_lines,
-)
+from engine.reports.backtest import backtest_report, outcome_to_json, statistic_lines
+from engine.reports.markdown import dump_report, run_report_path
 from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
 from engine.runtime import ExchangeSpec
 
@@ -159,15 +154,7 @@ def _interrupt(run: WorkerRun, loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _write_report(outcome: BacktestOutcome, folder: Path) -> None:
-    key = outcome.key
-    path = report_path(
-        f"{folder}/{{name}}_{{symbol}}.md",
-        mode="backtest",
-        name=key.strategy_name,
-        symbol=key.symbol,
-        exchange=key.exchange_name,
-        frame=key.frame_name,
-    )
+    path = run_report_path(f"{folder}/{{name}}_{{symbol}}.md", outcome.key)
     say(f"report: {dump_report(backtest_report(outcome), path)}")
 
 

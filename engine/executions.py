@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from engine.domain.errors import RunStateError
 from engine.domain.outcome import BacktestData, BacktestOutcome
 from engine.domain.signals import Action, Closed, Mode
 from engine.domain.texts import check_texts
 from engine.reports.backtest import backtest_report
-from engine.reports.columns import Column, as_columns
 from engine.reports.live import LiveEvent, LiveStatistics, live_report, live_statistics
-from engine.reports.markdown import dump_report, report_path, resolved
+from engine.reports.markdown import dump_report, resolved, run_report_path
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance, Results
 from engine.runs.outcome import backtest_figures, outcome_of
 from engine.runtime import current_engine
+from engine.selecting import Columns, chosen_columns, summaries_of_mode
 from engine.services.journal import SHOWN
-
-TradeColumns: TypeAlias = Sequence[Column[Closed] | Mapping[str, Any]]
-EventColumns: TypeAlias = Sequence[Column[LiveEvent] | Mapping[str, Any]]
-"""Columns for one report: `Column` objects, or mappings with their four fields."""
-
-
-def _summary(instances: Sequence[Instance]) -> list[dict[str, str]]:
-    return [
-        {
-            "id": item.id,
-            "symbol": item.key.symbol,
-            "strategy_name": item.key.strategy_name,
-            "status": item.status,
-        }
-        for item in instances
-    ]
 
 
 class Backtest:
@@ -155,7 +138,7 @@ class Backtest:
     async def get_report(
         symbol: str,
         strategy_name: str,
-        columns: TradeColumns | None = None,
+        columns: Columns[Closed] | None = None,
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
@@ -182,7 +165,7 @@ class Backtest:
         symbol: str,
         strategy_name: str,
         path: str | Path | None = None,
-        columns: TradeColumns | None = None,
+        columns: Columns[Closed] | None = None,
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
@@ -204,15 +187,7 @@ class Backtest:
             EngineError: several runs match, or the file could not be written.
         """
         outcome = _outcome(symbol, strategy_name, exchange_name, frame_name)
-        key = outcome.key
-        target = report_path(
-            path,
-            mode=key.mode,
-            name=key.strategy_name,
-            symbol=key.symbol,
-            exchange=key.exchange_name,
-            frame=key.frame_name,
-        )
+        target = run_report_path(path, outcome.key)
         return dump_report(await _backtest_text(outcome, columns), target)
 
     @staticmethod
@@ -222,7 +197,7 @@ class Backtest:
         Returns:
             One mapping per run, in the order of their first use.
         """
-        return _summary(current_engine().instances(Mode.BACKTEST))
+        return summaries_of_mode(Mode.BACKTEST)
 
 
 class Live:
@@ -353,7 +328,7 @@ class Live:
     async def get_report(
         symbol: str,
         strategy_name: str,
-        columns: EventColumns | None = None,
+        columns: Columns[LiveEvent] | None = None,
         *,
         exchange_name: str | None = None,
     ) -> str:
@@ -379,7 +354,7 @@ class Live:
         symbol: str,
         strategy_name: str,
         path: str | Path | None = None,
-        columns: EventColumns | None = None,
+        columns: Columns[LiveEvent] | None = None,
         *,
         exchange_name: str | None = None,
     ) -> Path:
@@ -400,10 +375,7 @@ class Live:
             EngineError: several runs match, or the file could not be written.
         """
         instance = _find(Mode.LIVE, symbol, strategy_name, exchange_name, None)
-        key = instance.key
-        target = report_path(
-            path, mode=key.mode, name=strategy_name, symbol=symbol, exchange=key.exchange_name
-        )
+        target = run_report_path(path, instance.key)
         return dump_report(await _live_text(instance, columns), target)
 
     @staticmethod
@@ -413,7 +385,7 @@ class Live:
         Returns:
             One mapping per run, in the order of their first use.
         """
-        return _summary(current_engine().instances(Mode.LIVE))
+        return summaries_of_mode(Mode.LIVE)
 
 
 def _find(
@@ -441,8 +413,8 @@ def _execution(
     return instance.execution
 
 
-async def _backtest_text(outcome: BacktestOutcome, columns: TradeColumns | None) -> str:
-    chosen = _columns("backtest_columns", columns)
+async def _backtest_text(outcome: BacktestOutcome, columns: Columns[Closed] | None) -> str:
+    chosen = chosen_columns("backtest_columns", columns)
     return backtest_report(outcome, await resolved(chosen, tuple(reversed(outcome.trades))))
 
 
@@ -461,13 +433,7 @@ async def _live_data(instance: Instance) -> LiveStatistics:
     )
 
 
-async def _live_text(instance: Instance, columns: EventColumns | None) -> str:
+async def _live_text(instance: Instance, columns: Columns[LiveEvent] | None) -> str:
     data = await _live_data(instance)
-    ready = await resolved(_columns("live_columns", columns), data.event_list)
+    ready = await resolved(chosen_columns("live_columns", columns), data.event_list)
     return live_report(instance.key.strategy_name, data, ready)
-
-
-def _columns(collection: str, given: Sequence[Any] | None) -> Sequence[Column[Any]]:
-    if given is None:
-        return current_engine().columns[collection]
-    return as_columns(collection, given)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -15,8 +16,8 @@ from engine.domain.signals import Action, Closed, Mode
 from engine.domain.texts import check_texts
 from engine.domain.walks import METRICS, WalkedStrategy, WalkerStatistics
 from engine.parallel import check_files, pool_runner
-from engine.reports.columns import Column, as_columns
-from engine.reports.markdown import dump_report, report_path
+from engine.reports.columns import as_columns
+from engine.reports.markdown import dump_report, run_report_path
 from engine.reports.portfolio import PORTFOLIO_COLUMNS, portfolio_report
 from engine.reports.walker import walker_report
 from engine.runs.group_runs import checked_members, portfolio_key
@@ -24,10 +25,7 @@ from engine.runs.instance import Instance, Results
 from engine.runs.portfolio import PortfolioExecution, portfolio_outcome
 from engine.runs.walker import WalkerExecution
 from engine.runtime import current_engine
-
-StrategyColumns: TypeAlias = Sequence[Column[WalkedStrategy] | Mapping[str, Any]]
-TradeColumns: TypeAlias = Sequence[Column[Closed] | Mapping[str, Any]]
-"""Columns for one report: `Column` objects, or mappings with their four fields."""
+from engine.selecting import Columns, chosen_columns, summaries_of_mode
 
 Members: TypeAlias = Sequence[tuple[str, str]]
 """(symbol, strategy name) pairs, in any order."""
@@ -140,8 +138,8 @@ class Walker:
     async def get_report(
         symbol: str,
         walker_name: str,
-        strategy_columns: StrategyColumns | None = None,
-        pnl_columns: TradeColumns | None = None,
+        strategy_columns: Columns[WalkedStrategy] | None = None,
+        pnl_columns: Columns[Closed] | None = None,
     ) -> str:
         """The Markdown report: all strategies ranked, and a table of trades for each.
 
@@ -164,8 +162,8 @@ class Walker:
         symbol: str,
         walker_name: str,
         path: str | Path | None = None,
-        strategy_columns: StrategyColumns | None = None,
-        pnl_columns: TradeColumns | None = None,
+        strategy_columns: Columns[WalkedStrategy] | None = None,
+        pnl_columns: Columns[Closed] | None = None,
     ) -> Path:
         """Write the report; returns the file, by default ``./dump/walker/{name}.md``.
 
@@ -184,12 +182,7 @@ class Walker:
             EngineError: a column's function failed, or the file could not be written.
         """
         text = await _walker_text(symbol, walker_name, strategy_columns, pnl_columns)
-        key = _walker(symbol, walker_name).key
-        target = report_path(
-            path, mode=key.mode, name=key.strategy_name, symbol=key.symbol,
-            exchange=key.exchange_name, frame=key.frame_name,
-        )  # fmt: skip
-        return dump_report(text, target)
+        return dump_report(text, run_report_path(path, _walker(symbol, walker_name).key))
 
     @staticmethod
     async def list() -> builtins.list[dict[str, str]]:
@@ -198,15 +191,7 @@ class Walker:
         Returns:
             One mapping per walk.
         """
-        return [
-            {
-                "id": item.id,
-                "symbol": item.key.symbol,
-                "walker_name": item.key.strategy_name,
-                "status": item.status,
-            }
-            for item in current_engine().instances(Mode.WALKER)
-        ]
+        return summaries_of_mode(Mode.WALKER, "walker_name")
 
 
 class WalkerResults:
@@ -324,7 +309,7 @@ class Portfolio:
     @staticmethod
     async def get_report(
         members: Members,
-        columns: TradeColumns | None = None,
+        columns: Columns[Closed] | None = None,
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
@@ -349,7 +334,7 @@ class Portfolio:
     async def dump(
         members: Members,
         path: str | Path | None = None,
-        columns: TradeColumns | None = None,
+        columns: Columns[Closed] | None = None,
         *,
         exchange_name: str | None = None,
         frame_name: str | None = None,
@@ -373,12 +358,11 @@ class Portfolio:
             EngineError: a column's function failed, or the file could not be written.
         """
         outcome = _portfolio_found(members, exchange_name, frame_name)
-        key = outcome.key
-        target = report_path(
-            path, mode=key.mode, name=_short(key.strategy_name, len(outcome.members)),
-            symbol=_short(key.symbol, len(outcome.members)), exchange=key.exchange_name,
-            frame=key.frame_name,
-        )  # fmt: skip
+        key, count = outcome.key, len(outcome.members)
+        named = replace(
+            key, strategy_name=_short(key.strategy_name, count), symbol=_short(key.symbol, count)
+        )
+        target = run_report_path(path, named)
         return dump_report(await _portfolio_text(outcome, columns), target)
 
     @staticmethod
@@ -388,15 +372,7 @@ class Portfolio:
         Returns:
             One mapping per portfolio.
         """
-        return [
-            {
-                "id": item.id,
-                "symbol": item.key.symbol,
-                "strategy_name": item.key.strategy_name,
-                "status": item.status,
-            }
-            for item in current_engine().instances(Mode.PORTFOLIO)
-        ]
+        return summaries_of_mode(Mode.PORTFOLIO)
 
 
 def _walkers(symbol: str | None, walker_name: str, workers: int) -> builtins.list[Instance]:
@@ -436,20 +412,14 @@ def _found(symbol: str, walker_name: str, metric: str | None = None) -> WalkerSt
 async def _walker_text(
     symbol: str,
     walker_name: str,
-    strategy_columns: StrategyColumns | None,
-    pnl_columns: TradeColumns | None,
+    strategy_columns: Columns[WalkedStrategy] | None,
+    pnl_columns: Columns[Closed] | None,
 ) -> str:
     return await walker_report(
         _found(symbol, walker_name),
-        _columns("walker_strategy_columns", strategy_columns),
-        _columns("walker_pnl_columns", pnl_columns),
+        chosen_columns("walker_strategy_columns", strategy_columns),
+        chosen_columns("walker_pnl_columns", pnl_columns),
     )
-
-
-def _columns(collection: str, given: Sequence[Any] | None) -> Sequence[Column[Any]]:
-    if given is None:
-        return current_engine().columns[collection]
-    return as_columns(collection, given)
 
 
 def _portfolio(members: Members, exchange_name: str, frame_name: str) -> Instance:
@@ -487,7 +457,7 @@ def _portfolio_found(
     return portfolio_outcome(instance.execution, current_engine().group_runs.origin)
 
 
-async def _portfolio_text(outcome: PortfolioOutcome, columns: TradeColumns | None) -> str:
+async def _portfolio_text(outcome: PortfolioOutcome, columns: Columns[Closed] | None) -> str:
     chosen = PORTFOLIO_COLUMNS if columns is None else as_columns("portfolio columns", columns)
     return await portfolio_report(outcome, chosen)
 

@@ -1,4 +1,4 @@
-"""Which runs of the current engine a report is about, and which columns it has."""
+"""What execution and reporting classes ask of the current engine: runs by name, and columns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from engine.domain.errors import EngineError
 from engine.domain.signals import Mode, RunKey
 from engine.domain.texts import check_texts
 from engine.reports.columns import Column, as_columns
+from engine.runs.instance import Instance
 from engine.runs.reported import MODES, ReportedRun, reported_runs
 from engine.runtime import current_engine
 from engine.services.journal import RunJournal
@@ -18,18 +19,35 @@ Columns = Sequence[Column[Row] | Mapping[str, Any]]
 """Columns for one report: `Column` objects, or mappings with their four fields."""
 
 
+def summary(
+    instance: Instance, key: RunKey | None = None, name_field: str = "strategy_name"
+) -> dict[str, str]:
+    """``id, symbol, strategy_name, status`` of a run, as the ``list()`` of every class gives it.
+
+    Args:
+        instance: the run.
+        key: whom it is about, if it is not the run itself but a member of it.
+        name_field: what the name is called.
+    """
+    key = key or instance.key
+    return {
+        "id": instance.id,
+        "symbol": key.symbol,
+        name_field: key.strategy_name,
+        "status": instance.status,
+    }
+
+
+def summaries_of_mode(mode: Mode, name_field: str = "strategy_name") -> list[dict[str, str]]:
+    """A `summary` of every run of a mode, in the order of their first use."""
+    return [summary(item, name_field=name_field) for item in current_engine().instances(mode)]
+
+
 def summary_of_runs() -> list[dict[str, str]]:
-    """``id, symbol, strategy_name, status`` of every run."""
+    """A `summary` of every run that reports tell apart."""
     engine = current_engine()
-    return [
-        {
-            "id": run.instance.id,
-            "symbol": run.key.symbol,
-            "strategy_name": run.key.strategy_name,
-            "status": run.instance.status,
-        }
-        for run in reported_runs(engine.instances(), engine.recorder)
-    ]
+    runs = reported_runs(engine.instances(), engine.recorder)
+    return [summary(run.instance, run.key) for run in runs]
 
 
 def matching_runs(

@@ -23,22 +23,9 @@ from engine.reports.markdown import (
     bold_line,
     bullet,
     column_table,
-    dump_report,
     escape,
-    report_path,
     table,
 )
-
-__all__ = [
-    "StatisticLine",
-    "backtest_report",
-    "dump_report",
-    "json_safe",
-    "outcome_to_json",
-    "report_path",
-    "statistic_lines",
-    "trades_to_csv",
-]
 
 _LISTED: Final = 50
 # Warnings and errors shown in a report: a run may have one per minute of a year.

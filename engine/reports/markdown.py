@@ -16,6 +16,7 @@ from unicodedata import category
 from uuid import uuid4
 
 from engine.domain.errors import EngineError
+from engine.domain.signals import RunKey
 from engine.domain.texts import value_text
 from engine.reports.columns import Column, Row, always
 
@@ -165,6 +166,18 @@ def report_path(
         return safe_name(values[match[1]])
 
     return Path(_PLACEHOLDER.sub(fill, template))
+
+
+def run_report_path(path: str | os.PathLike[str] | None, key: RunKey) -> Path:
+    """Where the report of one run goes, by default ``./dump/{mode}/{name}.md``; see `report_path`.
+
+    Raises:
+        EngineError: as of `report_path`.
+    """
+    return report_path(
+        path, mode=key.mode, name=key.strategy_name, symbol=key.symbol,
+        exchange=key.exchange_name, frame=key.frame_name,
+    )  # fmt: skip
 
 
 def dump_report(text: str, path: str | os.PathLike[str]) -> Path:

@@ -20,14 +20,13 @@ from engine.domain.signals import CancelReason, Closed, CloseReason
 from engine.domain.time import DAY, MINUTE
 from engine.reports.backtest import (
     backtest_report,
-    dump_report,
     json_safe,
     outcome_to_json,
-    report_path,
     statistic_lines,
     trades_to_csv,
 )
 from engine.reports.columns import BACKTEST_COLUMNS, Column
+from engine.reports.markdown import dump_report, report_path
 from tests.reports.report_samples import KEY, START, cancelled, hourly, outcome, trade
 
 FIVE = hourly([10.0, -6.0, -4.0, -5.0, 20.0])
