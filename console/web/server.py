@@ -37,6 +37,15 @@ _SECURITY: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+ESCAPE: Final = "\x1b[27u"
+"""The escape key in a form that is not the beginning of another key's."""
+
+VIEW_FAILED: Final = 4000
+"""Code of a websocket that is closed because its viewer failed; the reason is in words."""
+
+_LONGEST_REASON: Final = 120
+"""Bytes of a reason: a frame that closes a websocket has room for 123."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -84,6 +93,7 @@ class ConsoleServer:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._page)
         app.router.add_get("/ws", self._socket)
+        app.router.add_get("/views", self._views)
         app.router.add_get("/page/{name}", self._own_file)
         app.router.add_static("/static", self._served.statics)
         app.on_response_prepare.append(self._protect)
@@ -128,6 +138,10 @@ class ConsoleServer:
             raise web.HTTPNotFound
         return web.FileResponse(_PAGES / name)
 
+    async def _views(self, request: web.Request) -> web.Response:
+        """How many views are open: a page cannot see why its websocket was refused."""
+        return web.json_response({"open": len(self._open), "most": self._served.sessions})
+
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         origin = request.headers.get("Origin", "")
         if urlsplit(origin).netloc != request.host:
@@ -152,17 +166,20 @@ class ConsoleServer:
         width = _between(request.query.get("width"), 20, 80, 500)
         height = _between(request.query.get("height"), 5, 24, 200)
         self._open.add(socket)
+        problem = ""
         try:
             viewer = await open_viewer(self._served.command, width, height, self._served.patience)
         except OSError as error:
-            self._say(f"view {number}: cannot start: {error}")
+            problem = f"it cannot start: {error}"
+            self._say(f"view {number}: {problem}")
         else:
             self._say(f"view {number} opened from {who} (process {viewer.pid})")
             problem = await _connect(viewer, socket)
             self._say(f"view {number} closed{': ' if problem else ''}{problem}")
         finally:
             self._open.discard(socket)
-            await socket.close()
+            code = VIEW_FAILED if problem else WSCloseCode.OK
+            await socket.close(code=code, message=_reason(problem))
         return socket
 
     async def _close_all(self, app: web.Application) -> None:
@@ -194,6 +211,9 @@ async def _listen(viewer: Viewer, socket: web.WebSocketResponse) -> None:
         if message.type is not WSMsgType.TEXT:
             continue
         match _parsed(message.data):
+            case ["stdin", "\x1b"]:
+                # A key is one message here, so this one begins nothing, as it may in a terminal.
+                await viewer.type(ESCAPE)
             case ["stdin", str(text)]:
                 await viewer.type(text)
             case ["resize", {"width": int(width), "height": int(height)}]:
@@ -208,6 +228,11 @@ async def _listen(viewer: Viewer, socket: web.WebSocketResponse) -> None:
                 await viewer.tell(kind)
             case _:
                 continue
+
+
+def _reason(problem: str) -> bytes:
+    """As much of a text as a closed websocket can carry, never half a character."""
+    return problem.encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
 
 
 def _parsed(text: str) -> Any:

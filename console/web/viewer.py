@@ -157,8 +157,10 @@ class Viewer:
             return "the viewer closed its output and did not end"
         if not status:
             return ""
+        if status < 0:
+            return f"the viewer was ended from outside ({signal.Signals(-status).name})"
         last = said.strip().splitlines()[-1:] or [f"the viewer ended with status {status}"]
-        return last[0]
+        return last[0].removeprefix("signaldeck: ")
 
 
 async def open_viewer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pyte
@@ -23,7 +25,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 from console.outcomes import UsageProblem
 from console.serve_command import ServeOptions, run_serve
 from console.settings import load_project
-from console.web.server import ConsoleServer, Served
+from console.web.server import VIEW_FAILED, ConsoleServer, Served
 from console.web.viewer import Patience
 from engine.adapters.store.sqlite import SqliteStore
 from engine.domain.changes import MetaSaved
@@ -95,19 +97,21 @@ class Tab:
 
     async def until(self, shows: str) -> None:
         """Draw what arrives until this is seen."""
+        latest = monotonic() + TIMEOUT / 3
         while shows not in self.text:
             try:
-                message = await self.socket.receive(TIMEOUT / 3)
+                message = await self.socket.receive(latest - monotonic())
             except TimeoutError:
                 raise AssertionError(f"not shown: {shows}\n{self.text}") from None
             assert message.type in (WSMsgType.BINARY, WSMsgType.TEXT), f"{message}\n{self.text}"
             if message.type is WSMsgType.BINARY:
                 self._stream.feed(message.data)
 
-    async def closed(self) -> None:
-        """Read to the end."""
-        while not self.socket.closed:
-            await self.socket.receive()
+    async def closed(self) -> tuple[int, str]:
+        """Read to the end; the code and the reason that a page is given."""
+        while (message := await self.socket.receive()).type is not WSMsgType.CLOSE:
+            assert not self.socket.closed
+        return message.data, message.extra or ""
 
 
 async def refusal(client: ClientSession, address: str, **given: Any) -> int:
@@ -137,8 +141,9 @@ async def test_tabs_watch_each_for_itself_behind_a_token(tmp_path: Path) -> None
             assert answer.status == 403 and "no token" in await answer.text()
         async with stranger.get(f"{base}/?token=x{token}") as answer:
             assert answer.status == 403 and "wrong token" in await answer.text()
-        async with stranger.get(f"{base}/static/js/textual.js") as answer:
-            assert answer.status == 403
+        for behind in ("static/js/textual.js", "views"):
+            async with stranger.get(f"{base}/{behind}") as answer:
+                assert answer.status == 403
         async with stranger.get(page, headers={"Host": "evil.example"}) as answer:
             assert answer.status == 403 and "evil.example" in await answer.text()
         assert await refusal(stranger, socket, origin=base) == 403
@@ -165,10 +170,17 @@ async def test_tabs_watch_each_for_itself_behind_a_token(tmp_path: Path) -> None
 
         one = Tab(await client.ws_connect(socket, origin=base, headers=given))
         two = Tab(await client.ws_connect(socket, origin=base, headers=given))
+        await one.socket.send_json(["focus"])  # A page that has the focus from the beginning.
         await asyncio.gather(one.until("READ-ONLY"), two.until("READ-ONLY"))
         assert "SIMULATED" in one.text
+        await one.until("enter Open")
+        async with client.get(f"{base}/views", headers=given) as answer:
+            assert await answer.json() == {"open": 2, "most": 4}
         await one.press("2")
         await one.until("[Signals]")
+        await one.press("\x1b")
+        await one.press("1")
+        await one.until("[Deck]")
         await two.press("8")
         await two.until("[Log]")
         assert "[Signals]" not in two.text
@@ -181,7 +193,7 @@ async def test_tabs_watch_each_for_itself_behind_a_token(tmp_path: Path) -> None
         await two.until("[Deck]")
 
         server.process.send_signal(signal.SIGINT)
-        await two.closed()
+        assert await two.closed() == (1001, "signaldeck serve has ended")
         assert await gone(pids[1]) and await server.process.wait() == 0
         assert "Traceback" not in server.told
 
@@ -226,6 +238,28 @@ class Chromium:
     def events(self, method: str) -> list[dict[str, Any]]:
         """What was told of one kind."""
         return [one["params"] for one in self.told if one.get("method") == method]
+
+    async def press(self, key: str, text: str, code: int = 0) -> None:
+        """Press a key on whatever has the focus."""
+        given = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        await self.ask("Input.dispatchKeyEvent", type="keyDown", text=text, **given)
+        await self.ask("Input.dispatchKeyEvent", type="keyUp", **given)
+
+    async def until(self, words: str) -> None:
+        """Wait until the page says this below the console."""
+        shown = "document.getElementById('ended').innerText"
+        while words not in str(await self.value(shown)):
+            await asyncio.sleep(0.05)
+
+    async def drawn(self, words: str) -> None:
+        """Wait until the console's process has sent this to be drawn."""
+        while words not in "".join(
+            base64.b64decode(one["response"]["payloadData"]).decode(errors="replace")
+            for one in self.events("Network.webSocketFrameReceived")
+            if one["response"]["opcode"] == 2
+        ):
+            await self.value("0")
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -275,9 +309,22 @@ async def test_a_browser_draws_the_console_and_loads_nothing_from_elsewhere(
         assert [url for url in (*loaded, *sockets) if not url.startswith(own)] == []
         errors = [one["entry"] for one in browser.events("Log.entryAdded")]
         assert [one for one in errors if one["level"] == "error"] == []
-        viewer = int((await server.says(r"view 1 opened .*process (\d+)"))[1])
-        await browser.ask("Page.navigate", url="about:blank")
-        assert await gone(viewer)
+
+        opening = "getComputedStyle(document.getElementById('opening')).display"
+        assert await browser.value(opening) == "none"
+        await browser.press("2", "2")
+        await browser.drawn("[Signals]")
+        viewers = [int((await server.says(r"view 1 opened .*process (\d+)"))[1])]
+        os.kill(viewers[0], signal.SIGKILL)
+        await browser.until("has ended: the viewer was ended from outside (SIGKILL). What it shows")
+        browser.told.clear()
+        await browser.press("Enter", "\r", 13)
+        viewers.append(int((await server.says(r"view 2 opened .*process (\d+)"))[1]))
+        await browser.drawn("enter Open")
+        server.process.send_signal(signal.SIGTERM)
+        await browser.until("signaldeck serve has ended. What it shows goes on unchanged. Trying")
+        await browser.until("signaldeck serve cannot be reached.")
+        assert await gone(viewers[1])
 
 
 @asynccontextmanager
@@ -303,6 +350,12 @@ HANGS = (
 )
 
 
+LEAVES = (
+    "import os\n"
+    """os.write(1, b'__GANGLION__\\n' + b'M\\0\\0\\0\\x10{"type": "exit"}')\n"""
+)
+
+
 async def test_a_viewer_that_hangs_or_fails_is_ended_and_the_browser_told() -> None:
     said: list[str] = []
     async with asyncio.timeout(TIMEOUT), ClientSession() as client:
@@ -310,8 +363,9 @@ async def test_a_viewer_that_hangs_or_fails_is_ended_and_the_browser_told() -> N
             tab = Tab(await client.ws_connect(f"{base}/ws?token=t", origin=base))
             await tab.until("hi")
             assert await refusal(client, f"{base}/ws?token=t", origin=base) == 503
-            await tab.until("the viewer gave no sign of life for 0.2 s and was ended")
-            await tab.closed()
+            problem = "the viewer gave no sign of life for 0.2 s and was ended"
+            await tab.until(problem)
+            assert await tab.closed() == (VIEW_FAILED, problem)
         opened = re.search(r"process (\d+)", said[0])
         assert opened and await gone(int(opened[1]))
         assert any("1 are open, and --sessions allows no more" in text for text in said)
@@ -319,8 +373,17 @@ async def test_a_viewer_that_hangs_or_fails_is_ended_and_the_browser_told() -> N
             tab = Tab(await client.ws_connect(f"{base}/ws?token=t&width=x", origin=base))
             await tab.socket.send_str(json.dumps({"not": "understood"}))
             await tab.until("signaldeck: no such thing")
-            await tab.closed()
+            assert await tab.closed() == (VIEW_FAILED, "no such thing")
             assert said[-1].endswith("closed: no such thing")
+        for script, told in (
+            ("import os; os.kill(os.getpid(), 9)",
+             (VIEW_FAILED, "the viewer was ended from outside (SIGKILL)")),
+            ("raise SystemExit('signaldeck: x' + '\u20ac' * 99)", (VIEW_FAILED, "x" + "\u20ac" * 39)),
+            (LEAVES, (1000, "")),
+        ):  # fmt: skip
+            async with served(script, said.append) as base:
+                tab = Tab(await client.ws_connect(f"{base}/ws?token=t", origin=base))
+                assert await tab.closed() == told
 
 
 async def test_what_cannot_be_served_is_said(tmp_path: Path, run: Run) -> None:
