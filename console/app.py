@@ -29,6 +29,7 @@ from console.notices import Notice as NoticeEvent
 from console.palette import ConsoleCommands
 from console.preferences import ConsoleSection
 from console.terminal import guard_suspension
+from console.textual_memory import let_go_of_removed_widgets
 from console.themes import PREFIX, themes_of
 from console.trouble import Trouble, noted, noted_text
 from screens import base
@@ -117,6 +118,7 @@ class SignaldeckApp(App[None]):
         keymap: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        let_go_of_removed_widgets()
         # What it would print is a screenful; the log has it under a reference.
         self.error_console = Console(stderr=True, quiet=True)
         self.trouble: Trouble | None = None

@@ -26,8 +26,8 @@ from screens.text import fit
 from screens.widgets.columns import GAP, GUTTER, Column, Row, fit_columns
 from screens.widgets.tones import Cells, PieceStyles, Tone, segments, spans, tone_css
 
-PIECES = 4_000
-"""Drawn cells that a table remembers."""
+PIECES = 1_500
+"""Drawn cells that a table remembers: more than a wall monitor shows at once."""
 
 
 class LineTable(ScrollView, Generic[Row], can_focus=True):
