@@ -21,11 +21,19 @@ import numpy as np
 
 from engine.adapters.cache.candle_cache import CandleCache, DamagedCandlesError, Listed, Stored
 from engine.adapters.cache.files import CacheError
-from engine.adapters.cache.sidecar import CandleKey
 from engine.adapters.cache.stretches import Part, clipped, covered_by, holes
 from engine.adapters.exchanges.cached import CachedExchange
-from engine.core.candles import Source, cleaned, to_columns
-from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, Floats, interval_ms, select
+from engine.core.candles import cleaned, to_columns
+from engine.domain.bars import (
+    CANDLE_INTERVALS,
+    MEDIAN_WINDOW,
+    CandleKey,
+    Candles,
+    Columns,
+    Floats,
+    interval_ms,
+    select,
+)
 from engine.domain.errors import EngineError, ExchangeError, NoDataError
 from engine.domain.ports import CandleRows, Clock, Exchange
 from engine.domain.schemas import ExchangeSchema
@@ -49,7 +57,6 @@ __all__ = [
     "import_files",
 ]
 
-_MEDIAN_WINDOW = 60
 _MAX_PROBE = 64
 _log = logging.getLogger("signaldeck.cache")
 
@@ -108,11 +115,11 @@ class CoreChecks:
 
     def read(self, rows: CandleRows, key: CandleKey) -> Columns:
         """See `CandleChecks.read`."""
-        return to_columns(rows, Source(*key))
+        return to_columns(rows, key)
 
     def check(self, columns: Columns, key: CandleKey, before: Floats) -> None:
         """See `CandleChecks.check`."""
-        cleaned(columns, Source(*key), key.step, self._settings, before)
+        cleaned(columns, key, key.step, self._settings, before)
 
 
 def cached(
@@ -168,7 +175,7 @@ def import_bars(
         CacheError: the cache cannot be written.
     """
     step = key.step
-    columns = cleaned(to_columns(candles, Source(*key)), Source(*key), step, settings)
+    columns = cleaned(to_columns(candles, key), key, step, settings)
     closed = columns.timestamp + step <= now
     kept = select(columns, closed)
     stamps = kept.timestamp
@@ -268,10 +275,9 @@ class _Walk:
         """Fetch and check the next page."""
         key, step = self._key, self._key.step
         limit = min(PAGE * self._probe, (self.until - self.cursor) // step)
-        source = Source(*key)
-        columns = to_columns(await self._ask(limit), source)
+        columns = to_columns(await self._ask(limit), key)
         columns = select(columns, columns.timestamp < self.until)
-        columns = cleaned(columns, source, step, self._settings, self._closes)
+        columns = cleaned(columns, key, step, self._settings, self._closes)
         count = len(columns.timestamp)
         if not count:
             # Beyond a hole, or beyond the end: ever larger steps find out cheaply.
@@ -280,7 +286,7 @@ class _Walk:
             return
         self._probe = 1
         self.rows += count
-        self._closes = np.concatenate([self._closes, columns.close])[-_MEDIAN_WINDOW:]
+        self._closes = np.concatenate([self._closes, columns.close])[-MEDIAN_WINDOW:]
         self.cursor = int(columns.timestamp[-1]) + step
 
     async def _ask(self, limit: int) -> CandleRows:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.core.candles import Source
 from engine.core.ranking import varied
+from engine.domain.bars import CandleKey
 from engine.domain.errors import EngineError, NotRegisteredError, StrategyFileError
 from engine.domain.outcome import BacktestOutcome
 from engine.domain.portfolios import PortfolioOutcome
@@ -203,7 +203,7 @@ class Bench:
         self._pages = SharedPages(Path(job.shared), job.exchange_name, opened, registered)
         return self._pages.schema()
 
-    def _failed(self, error: Exception, source: Source) -> None:
+    def _failed(self, error: Exception, source: CandleKey) -> None:
         if self._engine is not None:
             self._engine.callback_failed(error, source)
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.core.candles import Source
+from engine.domain.bars import CandleKey
 from engine.domain.errors import (
     EngineError,
     NotRegisteredError,
@@ -338,7 +338,7 @@ class Engine:
             return self.open_exchange(ExchangeSpec(name, "ccxt"))
         return self.exchanges.get(name, call)
 
-    def callback_failed(self, error: Exception, source: Source) -> None:
+    def callback_failed(self, error: Exception, source: CandleKey) -> None:
         """Publish the failure of an exchange callback."""
         event = RunError(
             error, stage="callback", symbol=source.symbol, exchange_name=source.exchange_name

@@ -8,25 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.domain.bars import Bools, Candles, Columns, Floats, Ints, select
+from engine.domain.bars import (
+    MEDIAN_WINDOW,
+    Bools,
+    CandleKey,
+    Candles,
+    Columns,
+    Floats,
+    Ints,
+    select,
+)
 from engine.domain.errors import CandleDataError, DataGapError
 from engine.domain.ports import CandleRows
 from engine.domain.settings import Settings
-from engine.domain.time import MINUTE, minute_text
+from engine.domain.time import DAY, MINUTE, minute_text
 
 _FIELDS = ("timestamp", "open", "high", "low", "close", "volume")
-_MEDIAN_WINDOW = 60
-
-
-class Source(NamedTuple):
-    """Where rows come from, for messages: ``exchange "x" BTCUSDT 1m``."""
-
-    exchange_name: str
-    symbol: str
-    interval: str
-
-    def __str__(self) -> str:
-        return f"exchange {self.exchange_name!r}, {self.symbol} {self.interval}"
 
 
 class Filled(NamedTuple):
@@ -36,7 +33,7 @@ class Filled(NamedTuple):
     real: Bools
 
 
-def to_columns(rows: CandleRows | None, source: Source) -> Columns:
+def to_columns(rows: CandleRows | None, source: CandleKey) -> Columns:
     """The rows as six columns, in the order they came.
 
     Raises:
@@ -59,16 +56,16 @@ def to_columns(rows: CandleRows | None, source: Source) -> Columns:
 
 
 def cleaned(
-    columns: Columns, source: Source, step: int, settings: Settings, before: Floats | None = None
+    columns: Columns, source: CandleKey, step: int, settings: Settings, before: Floats | None = None
 ) -> Columns:
     """Sorted columns without duplicates, every value checked.
 
     Args:
         columns: rows as they came.
-        source: for messages.
+        source: whose rows they are, for messages.
         step: the interval in ms; open times must be multiples of it.
         settings: thresholds of the anomaly check.
-        before: closes that precede these rows (up to 60 are used by the anomaly check).
+        before: closes that precede these rows (the anomaly check uses up to `MEDIAN_WINDOW`).
 
     Raises:
         CandleDataError: naming the row and what is wrong with it.
@@ -96,7 +93,7 @@ def cleaned(
     return columns
 
 
-def fill(columns: Columns, source: Source, step: int, max_gap_minutes: int) -> Filled:
+def fill(columns: Columns, source: CandleKey, step: int, max_gap_minutes: int) -> Filled:
     """Sorted columns with every hole filled by flat bars at the previous close, volume 0.
 
     Raises:
@@ -135,7 +132,7 @@ def long_hole(stamps: Ints, step: int, max_gap_minutes: int) -> tuple[int, int] 
     return int(stamps[widest]) + step, int(stamps[widest + 1])
 
 
-def hole_error(source: Source, start: int, end: int, max_gap_minutes: int) -> DataGapError:
+def hole_error(source: CandleKey, start: int, end: int, max_gap_minutes: int) -> DataGapError:
     """What a live run says of a hole from ``start`` to ``end`` (ms UTC) that it met."""
     return DataGapError(
         f"{source}: no candles from {minute_text(start)} to {minute_text(end)}, "
@@ -145,11 +142,11 @@ def hole_error(source: Source, start: int, end: int, max_gap_minutes: int) -> Da
     )
 
 
-def gap_error(source: Source, start: int, end: int, max_gap_minutes: int) -> DataGapError:
+def gap_error(source: CandleKey, start: int, end: int, max_gap_minutes: int) -> DataGapError:
     """The error for a hole from ``start`` to ``end`` (ms UTC)."""
     return DataGapError(
         f"{source}: no candles from {minute_text(start)} to {minute_text(end)} "
-        f"({(end - start) / 86_400_000:.1f} days); holes of up to max_gap_minutes = "
+        f"({(end - start) / DAY:.1f} days); holes of up to max_gap_minutes = "
         f"{max_gap_minutes} are filled. Provide the missing data, choose dates outside the hole, "
         "or raise max_gap_minutes"
     )
@@ -178,7 +175,7 @@ def resampled(columns: Columns, real: Bools, step: int, target: int) -> Filled:
     return Filled(merged, any_real)
 
 
-def _table(rows: Sequence[Any], source: Source) -> Floats:
+def _table(rows: Sequence[Any], source: CandleKey) -> Floats:
     if not rows:
         return np.empty((0, 6))
     if isinstance(rows[0], Mapping):
@@ -211,7 +208,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _from_mapping(row: object, at: int, source: Source) -> list[Any]:
+def _from_mapping(row: object, at: int, source: CandleKey) -> list[Any]:
     if not isinstance(row, Mapping):
         raise _bad(source, at, row, "rows mix mappings and sequences")
     fields: Mapping[str, Any] = row  # pyright: ignore[reportUnknownVariableType]
@@ -221,7 +218,7 @@ def _from_mapping(row: object, at: int, source: Source) -> list[Any]:
     return [fields[name] for name in _FIELDS]
 
 
-def _sorted_unique(columns: Columns, source: Source) -> Columns:
+def _sorted_unique(columns: Columns, source: CandleKey) -> Columns:
     order = np.argsort(columns.timestamp, kind="stable")
     table = select(columns, order)
     stamps = table.timestamp
@@ -240,21 +237,21 @@ def _row(columns: Columns, at: int) -> list[Any]:
 
 
 def _check_anomalies(
-    columns: Columns, source: Source, settings: Settings, before: Floats | None
+    columns: Columns, source: CandleKey, settings: Settings, before: Floats | None
 ) -> None:
     factor = settings.get_candles_price_anomaly_threshold_factor
     closes = columns.close
     if not len(closes):
         return
     if before is not None and len(before):
-        closes = np.concatenate([before[-_MEDIAN_WINDOW:], closes])
+        closes = np.concatenate([before[-MEDIAN_WINDOW:], closes])
     lead = len(closes) - len(columns.close)
     lowest = np.minimum(columns.low, np.minimum(columns.open, columns.close))
     # No median exceeds the largest close, so one comparison clears almost every series.
     if float(lowest.min()) >= float(closes.max()) / factor:
         return
     for at in np.flatnonzero(lowest < float(closes.max()) / factor):
-        preceding = closes[max(0, lead + at - _MEDIAN_WINDOW) : lead + at]
+        preceding = closes[max(0, lead + at - MEDIAN_WINDOW) : lead + at]
         if len(preceding) < settings.get_candles_min_candles_for_median:
             continue
         median = float(np.median(preceding))
@@ -282,7 +279,7 @@ def _plainly_good(columns: Columns, step: int, settings: Settings, before: Float
     )
 
 
-def _bad(source: Source, at: int, row: object, reason: str) -> CandleDataError:
+def _bad(source: CandleKey, at: int, row: object, reason: str) -> CandleDataError:
     values = _cells(row) or [row]
     shown = ", ".join(_plain(value) for value in values)
     stamp = values[0] if len(values) == 6 and _is_number(values[0]) else None

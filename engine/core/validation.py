@@ -195,7 +195,9 @@ def _level_problems(levels: _Levels, prices: Prices, settings: Settings) -> list
     if (stop >= entry) if long else (stop <= entry):  # rules 17, 20
         found.append(("sl_side", f"price_stop_loss {stop:g} must be {below} open {entry:g}"))
     if not levels.scheduled:
-        watched = [prices.market] if settings.exit_trigger == "touch" else [*_both(prices)]
+        watched = (
+            [prices.market] if settings.exit_trigger == "touch" else [prices.market, prices.vwap]
+        )
         at = ", ".join(f"{price:g}" for price in watched)
         if any((price <= stop) if long else (price >= stop) for price in watched):  # rule 18
             text = f"price is {at}, at or beyond price_stop_loss {stop:g}: already stopped out"
@@ -205,10 +207,6 @@ def _level_problems(levels: _Levels, prices: Prices, settings: Settings) -> list
             found.append(("already_taken", text))
     found.extend(_distance_problems(levels, settings))
     return found
-
-
-def _both(prices: Prices) -> tuple[float, float]:
-    return prices.market, prices.vwap
 
 
 def _distance_problems(levels: _Levels, settings: Settings) -> list[tuple[str, str]]:

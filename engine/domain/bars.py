@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias, overload
+from typing import Final, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,6 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
-SignalInterval: TypeAlias = Literal["1m", "3m", "5m", "15m", "30m", "1h"]
-CandleInterval: TypeAlias = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h"]
-FrameInterval: TypeAlias = Literal[
-    "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d"
-]
-
 INTERVAL_MINUTES: Final[dict[str, int]] = {
     "1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "6h": 360,
     "8h": 480, "12h": 720, "1d": 1440, "3d": 4320,
@@ -30,6 +24,9 @@ INTERVAL_MINUTES: Final[dict[str, int]] = {
 SIGNAL_INTERVALS: Final = ("1m", "3m", "5m", "15m", "30m", "1h")
 CANDLE_INTERVALS: Final = (*SIGNAL_INTERVALS, "2h", "4h", "6h", "8h")
 FRAME_INTERVALS: Final = tuple(INTERVAL_MINUTES)
+
+MEDIAN_WINDOW: Final = 60
+"""Closes before a bar among which the check for anomalous prices takes the median."""
 
 
 def interval_ms(interval: str, allowed: Sequence[str] = FRAME_INTERVALS) -> int:
@@ -41,6 +38,22 @@ def interval_ms(interval: str, allowed: Sequence[str] = FRAME_INTERVALS) -> int:
     if interval not in allowed:
         raise SchemaError(f"interval {interval!r} is unknown: use one of {', '.join(allowed)}")
     return INTERVAL_MINUTES[interval] * MINUTE
+
+
+class CandleKey(NamedTuple):
+    """Whose bars: an exchange's name, a symbol, and an interval."""
+
+    exchange_name: str
+    symbol: str
+    interval: str
+
+    def __str__(self) -> str:
+        return f"exchange {self.exchange_name!r}, {self.symbol} {self.interval}"
+
+    @property
+    def step(self) -> int:
+        """The interval in ms."""
+        return INTERVAL_MINUTES[self.interval] * MINUTE
 
 
 class Candle(NamedTuple):

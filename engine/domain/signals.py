@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
@@ -286,7 +286,7 @@ class Cancelled(_Result):
     signal: SignalRow
     cancel_reason: CancelReason
     close_timestamp: int
-    pnl: None = field(default=None)
+    pnl: None = None
     replayed: bool = False
 
 

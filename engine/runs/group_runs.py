@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.core.candles import Source
 from engine.core.ranking import candidates, varied
+from engine.domain.bars import CandleKey
 from engine.domain.errors import NotRegisteredError, SchemaError
 from engine.domain.ports import Clock
 from engine.domain.schemas import ExchangeSchema, FrameSchema, RiskSchema, StrategySchema
@@ -51,7 +51,7 @@ class Home(Protocol):
         """A registered exchange."""
         ...
 
-    def callback_failed(self, error: Exception, source: Source) -> None:
+    def callback_failed(self, error: Exception, source: CandleKey) -> None:
         """Report an exchange callback that raised."""
         ...
 

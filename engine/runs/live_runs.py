@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol
 
 from pydantic import ValidationError
 
-from engine.core.candles import Source
+from engine.domain.bars import CandleKey
 from engine.domain.changes import (
     CommandNoted,
     ErrorNote,
@@ -68,7 +68,7 @@ class Home(Protocol):
         """A registered exchange, or another one that can be opened by its name."""
         ...
 
-    def callback_failed(self, error: Exception, source: Source) -> None:
+    def callback_failed(self, error: Exception, source: CandleKey) -> None:
         """Report an exchange callback that raised."""
         ...
 
@@ -459,7 +459,7 @@ class LiveRuns:
             )  # fmt: skip
         return market
 
-    def _hole_met(self, error: Exception, source: Source) -> None:
+    def _hole_met(self, error: Exception, source: CandleKey) -> None:
         event = RunError(
             error, stage="exchange", mode=Mode.LIVE, symbol=source.symbol,
             exchange_name=source.exchange_name, when=self._home.clock.now() // MINUTE * MINUTE,

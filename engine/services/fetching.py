@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.core.candles import Source, to_columns
-from engine.domain.bars import Candles, Columns, concat, interval_ms, select
+from engine.core.candles import to_columns
+from engine.domain.bars import CandleKey, Candles, Columns, concat, interval_ms, select
 from engine.domain.errors import CandleDataError, EngineError, ExchangeError
 from engine.domain.ports import CandleRows, Clock
 from engine.domain.schemas import ExchangeSchema
@@ -50,7 +50,7 @@ class CandleFetcher:
         schema: ExchangeSchema,
         settings: Settings,
         clock: Clock,
-        failed: Callable[[Exception, Source], None],
+        failed: Callable[[Exception, CandleKey], None],
     ) -> None:
         self._schema = schema
         self._settings = settings
@@ -61,7 +61,7 @@ class CandleFetcher:
         """Whether the exchange says itself that it serves an interval."""
         return interval == "1m" or self._schema.intervals is not None
 
-    async def fetch(self, source: Source, since: int, until: int) -> Columns:
+    async def fetch(self, source: CandleKey, since: int, until: int) -> Columns:
         """Raw rows that open in ``[since, until)`` (ms UTC), page by page, oldest page first.
 
         Raises:
@@ -88,7 +88,7 @@ class CandleFetcher:
             return Candles.empty().columns()
         return parts[0] if len(parts) == 1 else concat(parts)
 
-    async def _page(self, source: Source, since: int, limit: int) -> Columns:
+    async def _page(self, source: CandleKey, since: int, limit: int) -> Columns:
         rows = await self._call(source, since, limit)
         columns = to_columns(rows, source)
         now, step = self._clock.now(), interval_ms(source.interval)
@@ -106,7 +106,7 @@ class CandleFetcher:
         await self._call_back(source, since, limit, columns)
         return columns
 
-    async def _call_back(self, source: Source, since: int, limit: int, columns: Columns) -> None:
+    async def _call_back(self, source: CandleKey, since: int, limit: int, columns: Columns) -> None:
         callback = self._schema.callbacks.get("on_candle_data")
         if callback is None:
             return
@@ -122,7 +122,7 @@ class CandleFetcher:
                 raise
             self._failed(error, source)
 
-    async def _call(self, source: Source, since: int, limit: int) -> CandleRows:
+    async def _call(self, source: CandleKey, since: int, limit: int) -> CandleRows:
         tries = self._settings.get_candles_retry_count
         for attempt in range(tries + 1):
             try:

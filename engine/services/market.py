@@ -16,13 +16,21 @@ import numpy as np
 
 from engine.core.candles import (
     Filled,
-    Source,
     cleaned,
     fill,
     hole_error,
     long_hole,
 )
-from engine.domain.bars import CANDLE_INTERVALS, Candles, Columns, concat, interval_ms, select
+from engine.domain.bars import (
+    CANDLE_INTERVALS,
+    MEDIAN_WINDOW,
+    CandleKey,
+    Candles,
+    Columns,
+    concat,
+    interval_ms,
+    select,
+)
 from engine.domain.errors import (
     CandleDataError,
     ContextError,
@@ -83,8 +91,8 @@ class Market:
         settings: Settings,
         clock: Clock,
         horizon: int = 0,
-        failed: Callable[[Exception, Source], None] | None = None,
-        holed: Callable[[Exception, Source], None] | None = None,
+        failed: Callable[[Exception, CandleKey], None] | None = None,
+        holed: Callable[[Exception, CandleKey], None] | None = None,
         clock_offset: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
         self.schema = schema
@@ -234,7 +242,7 @@ class Market:
         series = self.minutes(symbol)
         before = series.size
         async with self._locked(symbol, "1m"):
-            await self._forward(series, Source(self.schema.name, symbol, "1m"), until)
+            await self._forward(series, CandleKey(self.schema.name, symbol, "1m"), until)
         return series.size > before
 
     async def advance(self, symbol: str, when: int, since: int | None = None) -> bool:
@@ -246,7 +254,7 @@ class Market:
         await self.feed.close()
 
     async def _ensure(self, symbol: str, interval: str, since: int, until: int) -> BarSeries:
-        source = Source(self.schema.name, symbol, interval)
+        source = CandleKey(self.schema.name, symbol, interval)
         async with self._locked(symbol, interval):
             series = self._series.get((symbol, interval))
             if series is None:
@@ -259,7 +267,7 @@ class Market:
                 await self._forward(series, source, max(until, self._horizon))
         return series
 
-    async def _begin(self, source: Source, since: int, until: int) -> BarSeries:
+    async def _begin(self, source: CandleKey, since: int, until: int) -> BarSeries:
         step = interval_ms(source.interval)
         since, until = since // step * step, until // step * step
         columns = await self._fetcher.fetch(source, since, until)
@@ -280,7 +288,7 @@ class Market:
             await self._look_behind(series, source)
         return series
 
-    async def _further_back(self, series: BarSeries, source: Source, since: int) -> None:
+    async def _further_back(self, series: BarSeries, source: CandleKey, since: int) -> None:
         # A strategy that asks ever further back is given twice what it needs, so that requests
         # stay few; what is wrong with bars it did not ask for is none of its business.
         spare = max(series.first - since, WARM_UP_MINUTES * series.step)
@@ -292,7 +300,7 @@ class Market:
         if since < series.first and not series.at_start:
             await self._backward(series, source, since)
 
-    async def _look_behind(self, series: BarSeries, source: Source) -> None:
+    async def _look_behind(self, series: BarSeries, source: CandleKey) -> None:
         """Settle whether history starts at the oldest bar, or a hole happens to lie there.
 
         Without this, VWAP and filled minutes near the start would depend on where loading began.
@@ -308,7 +316,7 @@ class Market:
         else:
             series.at_start = True
 
-    async def _backward(self, series: BarSeries, source: Source, since: int) -> None:
+    async def _backward(self, series: BarSeries, source: CandleKey, since: int) -> None:
         since = since // series.step * series.step
         columns = await self._fetcher.fetch(source, since, series.first)
         if len(columns.timestamp):
@@ -316,12 +324,12 @@ class Market:
         if series.first > since:
             await self._look_behind(series, source)
 
-    def _prepend(self, series: BarSeries, source: Source, clean: Columns) -> None:
+    def _prepend(self, series: BarSeries, source: CandleKey, clean: Columns) -> None:
         joined = concat([clean, select(series.columns, slice(0, 1))])
         filled = self._filled(joined, source, series.step)
         series.prepend(Filled(select(filled.columns, slice(0, -1)), filled.real[:-1]))
 
-    async def _forward(self, series: BarSeries, source: Source, until: int) -> None:
+    async def _forward(self, series: BarSeries, source: CandleKey, until: int) -> None:
         until = until // series.step * series.step
         start = max(series.end, series.first)
         if until <= start:
@@ -332,7 +340,7 @@ class Market:
         if since < start:
             columns = self._newer(columns, source, series)
         if len(columns.timestamp):
-            before = series.closes_before(60)
+            before = series.closes_before(MEDIAN_WINDOW)
             clean = cleaned(columns, source, series.step, self.settings, before)
             self._append_filled(series, source, clean)
         # After an outage runs still have to settle what came at once.
@@ -343,7 +351,7 @@ class Market:
         reached = series.end if self._live else until
         series.loaded_until = max(series.loaded_until, reached)
 
-    def _append_filled(self, series: BarSeries, source: Source, clean: Columns) -> None:
+    def _append_filled(self, series: BarSeries, source: CandleKey, clean: Columns) -> None:
         if int(clean.timestamp[0]) == series.end:
             series.append(self._filled(clean, source, series.step))
             return
@@ -353,7 +361,7 @@ class Market:
         filled = self._filled(joined, source, series.step)
         series.append(Filled(select(filled.columns, slice(1, None)), filled.real[1:]))
 
-    def _filled(self, clean: Columns, source: Source, step: int) -> Filled:
+    def _filled(self, clean: Columns, source: CandleKey, step: int) -> Filled:
         limit = self.settings.max_gap_minutes
         hole = long_hole(clean.timestamp, step, limit) if self._live else None
         if hole is None:
@@ -366,7 +374,7 @@ class Market:
             _log.warning("%s", error)
         return fill(clean, source, step, _ANY_HOLE)
 
-    def _newer(self, columns: Columns, source: Source, series: BarSeries) -> Columns:
+    def _newer(self, columns: Columns, source: CandleKey, series: BarSeries) -> Columns:
         """The rows that follow the newest bar; of real ones for filled bars it is told once."""
         for stamp in series.came_late(columns.timestamp):
             _log.warning(_CAME_LATE, source, minute_text(stamp))
@@ -404,5 +412,5 @@ class Market:
             lock.release()
 
 
-def _log_failure(error: Exception, source: Source) -> None:
+def _log_failure(error: Exception, source: CandleKey) -> None:
     _log.warning("%s: %s: %s", source, type(error).__name__, error, exc_info=error)

@@ -22,9 +22,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.core.candles import Source, to_columns
+from engine.core.candles import to_columns
 from engine.core.pricing import plain_number
-from engine.domain.bars import INTERVAL_MINUTES, Candles, Columns, concat, select
+from engine.domain.bars import CandleKey, Candles, Columns, concat, select
 from engine.domain.ports import CandleRows
 from engine.domain.schemas import ExchangeSchema, is_async
 from engine.domain.time import MINUTE, from_ms, to_ms
@@ -105,7 +105,7 @@ class SharedPages:
             rows = self._real("get_candles")(symbol, "1m", from_ms(cursor), limit)
             if inspect.isawaitable(rows):
                 rows = await rows
-            columns = self._closed(to_columns(rows, Source(self._name, symbol, "1m")), MINUTE)
+            columns = self._closed(to_columns(rows, CandleKey(self._name, symbol, "1m")), MINUTE)
             stamps = columns.timestamp
             keep = (stamps >= cursor) & (stamps < until)
             cursor += limit * MINUTE
@@ -159,8 +159,8 @@ class SharedPages:
         return block.candles[int(block.candles.timestamp.searchsorted(start)) :]
 
     def _kept(self, file: Path, rows: Any, symbol: str, interval: str) -> Candles:
-        columns = to_columns(rows, Source(self._name, symbol, interval))
-        columns = self._closed(columns, INTERVAL_MINUTES[interval] * MINUTE)
+        key = CandleKey(self._name, symbol, interval)
+        columns = self._closed(to_columns(rows, key), key.step)
         _write(file, columns)
         return Candles(columns)
 

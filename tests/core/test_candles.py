@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.core.candles import Source, cleaned, fill, resampled, to_columns
+from engine.core.candles import cleaned, fill, resampled, to_columns
 from engine.domain.bars import Candle, Candles, Columns
+from engine.domain.bars import CandleKey as Source
 from engine.domain.errors import CandleDataError, DataGapError
 from engine.domain.settings import Settings
 

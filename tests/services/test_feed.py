@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.core.candles import Source
 from engine.domain.bars import Candle, interval_ms
+from engine.domain.bars import CandleKey as Source
 from engine.domain.errors import DataGapError, ExchangeError
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings

@@ -25,9 +25,9 @@ from engine.adapters.cache.names import (
     folder_name,
     original_name,
 )
-from engine.adapters.cache.sidecar import CandleKey, Damage, NewerFormat, Sidecar, parse_sidecar
+from engine.adapters.cache.sidecar import Damage, NewerFormat, Sidecar, parse_sidecar
 from engine.adapters.cache.stretches import Conflict, Part, check_part, holes, join, joined
-from engine.domain.bars import Candles, interval_ms
+from engine.domain.bars import CandleKey, Candles, interval_ms
 from engine.domain.errors import CandleDataError, SchemaError
 from engine.domain.time import iso
 

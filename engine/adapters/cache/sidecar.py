@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from engine.adapters.cache.stretches import Stretches, united
-from engine.domain.bars import INTERVAL_MINUTES
-from engine.domain.time import MINUTE
+from engine.domain.bars import CandleKey
 
 FORMAT: Final = 1
 """Version of the layout of both files."""
@@ -31,22 +30,6 @@ class Damage(Exception):
 
 class NewerFormat(Exception):
     """The files were written by a later version of the program."""
-
-
-class CandleKey(NamedTuple):
-    """Whose bars: an exchange's name, a symbol, and an interval."""
-
-    exchange_name: str
-    symbol: str
-    interval: str
-
-    def __str__(self) -> str:
-        return f"exchange {self.exchange_name!r}, {self.symbol} {self.interval}"
-
-    @property
-    def step(self) -> int:
-        """The interval in ms."""
-        return INTERVAL_MINUTES[self.interval] * MINUTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,16 @@ from engine.adapters.cache.candle_cache import (
     Signature,
     Stored,
 )
-from engine.adapters.cache.sidecar import CandleKey
 from engine.adapters.cache.stretches import LONGEST_HOLE, Part, clipped, covered_by
-from engine.domain.bars import Candles, Columns, Floats, concat, select
+from engine.domain.bars import (
+    MEDIAN_WINDOW,
+    CandleKey,
+    Candles,
+    Columns,
+    Floats,
+    concat,
+    select,
+)
 from engine.domain.errors import CandleDataError, EngineError, SchemaError
 from engine.domain.ports import CandleRows, Exchange
 from engine.domain.time import DAY, MINUTE, from_ms, to_ms
@@ -46,7 +53,6 @@ _WRITE_PAUSE: Final = 2.0
 _WRITE_SHARE: Final = 10
 """Writing may take this part (a tenth) of the time: each write is of the whole file."""
 
-_MEDIAN_WINDOW: Final = 60
 _log = logging.getLogger("signaldeck.cache")
 
 
@@ -111,10 +117,7 @@ class CachedExchange:
     async def get_candles(
         self, symbol: str, interval: str, since: datetime, limit: int
     ) -> CandleRows:
-        """Up to ``limit`` bars that open at or after ``since``: stored ones, then fetched ones.
-
-        XX
-        """
+        """Up to ``limit`` bars that open at or after ``since``: stored ones, then fetched ones."""
         shelf = await self._shelf(CandleKey(self.name, symbol, interval)) if limit > 0 else None
         if shelf is None:
             return await _answer(self.inner, symbol, interval, since, limit)
@@ -406,13 +409,13 @@ class _Shelf:
         return len(known) == 1 and int(known[0]) == int(rows.timestamp[0])
 
     def closes_before(self, instant: int) -> Floats:
-        """Up to 60 closes that directly precede an instant."""
+        """Up to `MEDIAN_WINDOW` closes that directly precede an instant."""
         held = self.at(instant - self.step)
         if held is None:
             return np.empty(0)
         stop = int(np.searchsorted(held.columns.timestamp, instant))
         start = int(np.searchsorted(held.columns.timestamp, held.covered[0][0]))
-        return held.columns.close[max(start, stop - _MEDIAN_WINDOW) : stop]
+        return held.columns.close[max(start, stop - MEDIAN_WINDOW) : stop]
 
 
 def _first(held: Part, cursor: int, count: int) -> tuple[Columns, int]:

@@ -38,9 +38,7 @@ class Client(Protocol):
     urls: dict[str, Any]
     options: dict[str, Any]
     timeframes: Mapping[str, Any] | None
-    requiredCredentials: Mapping[str, bool]
     markets: Mapping[str, Mapping[str, Any]] | None
-    markets_by_id: Mapping[str, Any] | None
     on_rest_response: Callable[..., str]
     parse_ohlcv: Callable[..., Sequence[float | None]]
 

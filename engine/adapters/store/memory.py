@@ -46,7 +46,6 @@ class MemoryStore:
         self._undelivered: dict[int, NumberedEvent] = {}
         self._recent: deque[NumberedEvent] = deque(maxlen=RECENT_KEPT)
         self._finished: dict[str, FinishedSaved] = {}
-        self._commands: deque[CommandNoted] = deque(maxlen=RECENT_KEPT)
         self._meta: dict[str, str] = {}
         self._telemetry: dict[RunKey, Telemetry] = {}
 
@@ -105,7 +104,7 @@ class MemoryStore:
                 for kept in (self._runs, self._results, self._counts, self._telemetry):
                     kept.pop(change.key, None)
             case CommandNoted():
-                self._commands.append(change)
+                pass  # nobody can read it from here
             case FinishedSaved():
                 self._finish(change)
             case MetaSaved():
