@@ -20,7 +20,7 @@ from pydantic import (
 
 from engine.domain.bars import CANDLE_INTERVALS, FRAME_INTERVALS, SIGNAL_INTERVALS
 from engine.domain.errors import SchemaError
-from engine.domain.time import to_ms
+from engine.domain.time import MINUTE, to_ms
 
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200, strict=True)]
 AnyFunction: TypeAlias = Callable[..., Any]
@@ -31,7 +31,9 @@ STRATEGY_CALLBACKS = (
 )  # fmt: skip
 
 
-def _one_of(names: Sequence[str]) -> AfterValidator:
+def one_of(names: Sequence[str]) -> AfterValidator:
+    """Refuses other texts than these."""
+
     def check(value: str) -> str:
         if value not in names:
             raise ValueError(f"must be one of {', '.join(names)}")
@@ -40,7 +42,9 @@ def _one_of(names: Sequence[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _callbacks(*names: str) -> AfterValidator:
+def callbacks_of(*names: str) -> AfterValidator:
+    """Refuses callbacks of other names than these."""
+
     def check(value: Mapping[str, AnyFunction]) -> Mapping[str, AnyFunction]:
         unknown = [name for name in value if name not in names]
         if unknown:
@@ -54,7 +58,8 @@ def _or_empty(value: object) -> object:
     return "" if value is None else value
 
 
-def _unique(value: Sequence[str]) -> Sequence[str]:
+def unique(value: Sequence[str]) -> Sequence[str]:
+    """The names; refuses one that is there twice."""
     if len(set(value)) != len(value):
         raise ValueError("holds a name twice")
     return value
@@ -66,6 +71,12 @@ def _instant(value: object) -> object:
     if not isinstance(value, datetime):
         raise ValueError("must be a datetime")
     return to_ms(value)
+
+
+def _check_whole_minutes(**instants: int) -> None:
+    for name, instant in instants.items():
+        if instant % MINUTE:
+            raise ValueError(f"{name} is not a whole minute: round it")
 
 
 def is_async(function: AnyFunction) -> bool:
@@ -90,13 +101,13 @@ class StrategySchema(Schema):
     """A strategy: a function asked for a signal, at most once per ``interval``."""
 
     strategy_name: Name
-    interval: Annotated[str, _one_of(SIGNAL_INTERVALS)]
+    interval: Annotated[str, one_of(SIGNAL_INTERVALS)]
     get_signal: AnyFunction
     note: str | None = None
     risk_name: Annotated[str, BeforeValidator(_or_empty)] = ""
-    risk_list: Annotated[tuple[Name, ...], AfterValidator(_unique)] = ()
+    risk_list: Annotated[tuple[Name, ...], AfterValidator(unique)] = ()
     params: Mapping[str, Any] = Field(default_factory=dict)
-    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks(*STRATEGY_CALLBACKS)] = Field(
+    callbacks: Annotated[Mapping[str, AnyFunction], callbacks_of(*STRATEGY_CALLBACKS)] = Field(
         default_factory=dict
     )
 
@@ -127,13 +138,13 @@ class ExchangeSchema(Schema):
     note: str | None = None
     format_price: AnyFunction | None = None
     format_quantity: AnyFunction | None = None
-    intervals: tuple[Annotated[str, _one_of(CANDLE_INTERVALS)], ...] | None = None
+    intervals: tuple[Annotated[str, one_of(CANDLE_INTERVALS)], ...] | None = None
     get_symbols: AnyFunction | None = None
     get_history: AnyFunction | None = None
     get_clock_offset: AnyFunction | None = None
     get_rate_limit_used: AnyFunction | None = None
     close: AnyFunction | None = None
-    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_candle_data")] = Field(
+    callbacks: Annotated[Mapping[str, AnyFunction], callbacks_of("on_candle_data")] = Field(
         default_factory=dict
     )
 
@@ -147,11 +158,11 @@ class FrameSchema(Schema):
     """A stretch of history: instants from start to end, both inclusive, in ms UTC."""
 
     frame_name: Name
-    interval: Annotated[str, _one_of(FRAME_INTERVALS)]
+    interval: Annotated[str, one_of(FRAME_INTERVALS)]
     start_date: Annotated[int, BeforeValidator(_instant)]
     end_date: Annotated[int, BeforeValidator(_instant)]
     note: str | None = None
-    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_timeframe")] = Field(
+    callbacks: Annotated[Mapping[str, AnyFunction], callbacks_of("on_timeframe")] = Field(
         default_factory=dict
     )
 
@@ -162,9 +173,7 @@ class FrameSchema(Schema):
 
     @model_validator(mode="after")
     def _whole_minutes(self) -> FrameSchema:
-        for field in ("start_date", "end_date"):
-            if getattr(self, field) % 60_000:
-                raise ValueError(f"{field} is not a whole minute: round it")
+        _check_whole_minutes(start_date=self.start_date, end_date=self.end_date)
         return self
 
 
@@ -189,7 +198,7 @@ class RiskSchema(Schema):
     risk_name: Name
     note: str | None = None
     validations: Annotated[tuple[RiskValidation, ...], BeforeValidator(_validations)] = ()
-    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_rejected", "on_allowed")] = (
+    callbacks: Annotated[Mapping[str, AnyFunction], callbacks_of("on_rejected", "on_allowed")] = (
         Field(default_factory=dict)
     )
 
@@ -217,7 +226,7 @@ class SizingSchema(Schema):
     """
 
     sizing_name: Name
-    method: Annotated[str, _one_of(SIZING_METHODS)]
+    method: Annotated[str, one_of(SIZING_METHODS)]
     note: str | None = None
     risk_percentage: Amount | None = None
     kelly_multiplier: Amount = 0.25
@@ -225,7 +234,7 @@ class SizingSchema(Schema):
     max_position_percentage: Amount | None = None
     min_position_size: Amount | None = None
     max_position_size: Amount | None = None
-    callbacks: Annotated[Mapping[str, AnyFunction], _callbacks("on_calculate")] = Field(
+    callbacks: Annotated[Mapping[str, AnyFunction], callbacks_of("on_calculate")] = Field(
         default_factory=dict
     )
 
@@ -265,9 +274,7 @@ class OptimizerRange(Schema):
 
     @model_validator(mode="after")
     def _in_order(self) -> OptimizerRange:
-        for field in ("start_date", "end_date"):
-            if getattr(self, field) % 60_000:
-                raise ValueError(f"{field} is not a whole minute: round it")
+        _check_whole_minutes(start_date=self.start_date, end_date=self.end_date)
         if self.start_date > self.end_date:
             raise ValueError("start_date is after end_date: exchange them")
         return self
@@ -313,7 +320,7 @@ def _sources(value: Any) -> object:
 
 
 def _named_once(value: Sequence[OptimizerSource]) -> Sequence[OptimizerSource]:
-    _unique([source.name for source in value])
+    unique([source.name for source in value])
     return value
 
 
@@ -337,13 +344,13 @@ class OptimizerSchema(Schema):
     ]
     get_prompt: AnyFunction | None = None
     note: str | None = None
-    template: Annotated[Mapping[str, AnyFunction], _callbacks(*OPTIMIZER_TEMPLATES)] = Field(
+    template: Annotated[Mapping[str, AnyFunction], callbacks_of(*OPTIMIZER_TEMPLATES)] = Field(
         default_factory=dict
     )
-    imports: Annotated[tuple[Name, ...], AfterValidator(_unique)] = ()
+    imports: Annotated[tuple[Name, ...], AfterValidator(unique)] = ()
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     callbacks: Annotated[
-        Mapping[str, AnyFunction], _callbacks("on_source_data", "on_data", "on_code", "on_dump")
+        Mapping[str, AnyFunction], callbacks_of("on_source_data", "on_data", "on_code", "on_dump")
     ] = Field(default_factory=dict)
 
     @property

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics
-from engine.domain.schemas import AnyFunction, Name, Schema
+from engine.domain.schemas import AnyFunction, Name, Schema, callbacks_of, one_of, unique
 
 METRICS: Final = (
     "sharpe_ratio", "annualized_sharpe_ratio", "win_rate", "total_pnl", "certainty_ratio",
@@ -25,22 +25,10 @@ WALKER_CALLBACKS: Final = (
 Status: TypeAlias = Literal["waiting", "running", "done", "stopped", "skipped", "failed"]
 
 
-def _metric(value: str) -> str:
-    if value not in METRICS:
-        raise ValueError(f"must be one of {', '.join(METRICS)}")
-    return value
-
-
 def _filled(value: Sequence[str]) -> Sequence[str]:
     if not value:
         raise ValueError("is empty: name at least one strategy")
-    return _unique(value)
-
-
-def _unique(value: Sequence[str]) -> Sequence[str]:
-    if len(set(value)) != len(value):
-        raise ValueError("holds a name twice")
-    return value
+    return unique(value)
 
 
 def _values(value: Any) -> object:
@@ -56,13 +44,6 @@ def _values(value: Any) -> object:
     return found
 
 
-def _known(value: Mapping[str, AnyFunction]) -> Mapping[str, AnyFunction]:
-    unknown = [name for name in value if name not in WALKER_CALLBACKS]
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} unknown: use {', '.join(WALKER_CALLBACKS)}")
-    return value
-
-
 class WalkerSchema(Schema):
     """A walker: strategies that are backtested on the same bars and ranked by one metric.
 
@@ -75,13 +56,13 @@ class WalkerSchema(Schema):
     exchange_name: Name
     frame_name: Name
     strategies: Annotated[tuple[Name, ...], AfterValidator(_filled)]
-    metric: Annotated[str, AfterValidator(_metric)] = "sharpe_ratio"
+    metric: Annotated[str, one_of(METRICS)] = "sharpe_ratio"
     note: str | None = None
     grid: Annotated[Mapping[str, tuple[Any, ...]], BeforeValidator(_values)] = Field(
         default_factory=dict
     )
-    symbols: Annotated[tuple[Name, ...], AfterValidator(_unique)] = ()
-    callbacks: Annotated[Mapping[str, AnyFunction], AfterValidator(_known)] = Field(
+    symbols: Annotated[tuple[Name, ...], AfterValidator(unique)] = ()
+    callbacks: Annotated[Mapping[str, AnyFunction], callbacks_of(*WALKER_CALLBACKS)] = Field(
         default_factory=dict
     )
 
