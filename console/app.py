@@ -73,6 +73,10 @@ _SHEETS: Final = sorted(
 STYLES: Final[list[str | PurePath]] = [*_SHEETS]
 """Those of every screen, the app's first: loaded later, each would have all of them read again."""
 
+NOT_WATCHED: Final = "No run is watched any more. Quit with {} and start again."
+NOT_FOLLOWED: Final = "What it followed goes on. Quit with {} and open it again."
+"""What the operator does about a host that failed."""
+
 UNWATCHED: Final = (
     "{} would not be watched while the process is stopped: use another window, or detach tmux"
 )
@@ -210,9 +214,11 @@ class SignaldeckApp(App[None]):
 
     def on_engine_failed(self, message: EngineFailed) -> None:
         """Nothing on screen is live any more: say so until it is read."""
+        following = self.host.read_only
         self.notify(
-            f"{clean(message.error)}\nNo run is watched any more. Quit with q and start again.",
-            title="THE ENGINE HAS FAILED",
+            f"{clean(message.error)}\n"
+            + (NOT_FOLLOWED if following else NOT_WATCHED).format(self.key_name("quit")),
+            title="THIS CONSOLE FOLLOWS NO MORE" if following else "THE ENGINE HAS FAILED",
             severity="error",
             timeout=3600,
             markup=False,

@@ -21,6 +21,7 @@ from console.about import about
 from console.deck import DeckState
 from console.distant import DistantRuns
 from console.kept_backtests import KIND, recalled
+from console.logs import log_path
 from console.memory import Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.settings import Project
@@ -83,7 +84,7 @@ class FollowingHost:
         self._closed: Future[None] = Future()
         self._failure = ""
         self._badge = badge
-        self._deck = DeckState(badge=badge, profit=_profit)
+        self._deck = _new_deck(badge)
         self._runs: dict[RunKey, RunSnapshot] = {}
         self._tallies: dict[RunKey, _Tally] = {}
         self._number = 0
@@ -265,7 +266,7 @@ class FollowingHost:
         self._show(reader)
 
     def _begin_anew(self, reader: Reader) -> None:
-        self._deck = DeckState(badge=self._badge, profit=_profit)
+        self._deck = _new_deck(self._badge)
         self._runs, self._tallies, self._listed = {}, {}, set()
         self._number = self._finished = 0
         self._begin(reader)
@@ -364,6 +365,13 @@ class FollowingHost:
                 notify(event)
             except Exception:
                 _log.exception("the interface's listener failed")
+
+
+def _new_deck(badge: str) -> DeckState:
+    deck = DeckState(badge=badge, profit=_profit)
+    # Lines of a log are in no state file; where they are can be told.
+    deck.put_log((), 0, str(log_path()))
+    return deck
 
 
 def _seconds_since_written(path: Path) -> float:

@@ -90,8 +90,9 @@ class BacktestsScreen(BaseScreen):
             return super().reason(action)
         view = self.current_view()
         if view is None:
-            return (
-                "no backtest is selected - {pane.next} goes to the other pane, {run.new} starts one"
+            return self.context.inviting(
+                "no backtest is selected - {pane.next} goes to the other pane",
+                ", {run.new} starts one",
             )
         name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
         if action == "report":

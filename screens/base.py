@@ -26,6 +26,7 @@ from screens.clipboard import copy_native
 from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
 from screens.export import counted, exported, file_name, write
+from screens.following import word_empty_tables
 from screens.layout import ignored, recalled_list
 from screens.spelling import spell
 from screens.text import clean, many
@@ -106,6 +107,8 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Tables are sorted as the operator left them."""
+        if self.context.host.read_only:
+            word_empty_tables(self, self.context.host.about.state)
         self._styled_for = self._styled_by()
         self._sort_again()
 
@@ -204,6 +207,8 @@ class BaseScreen(Screen[None]):
 
     def reason(self, action: str) -> str:
         """Why an action of this screen cannot act now, "" when it can."""
+        if action == "export" and self.app.is_web:
+            return "a file would be written where signaldeck serve runs: export there"
         if action == "export":
             return "" if self._table() is not None else "there is no table with lines to export"
         if action != "copy" or self.current_row() is not None:

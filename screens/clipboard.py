@@ -19,10 +19,10 @@ _PROGRAMS = (
 async def copy_native(text: str, environ: Mapping[str, str] | None = None) -> str:
     """Copy with a program of this machine; its name, or "" when there is none to use.
 
-    Over ssh the machine's clipboard is not the operator's, so nothing is run.
+    Over ssh, and in a browser, the machine's clipboard is not the operator's: nothing is run.
     """
     env = os.environ if environ is None else environ
-    if env.get("SSH_CONNECTION"):
+    if env.get("SSH_CONNECTION") or env.get("TEXTUAL_DRIVER"):
         return ""
     for variable, command in _PROGRAMS:
         if variable and not env.get(variable):

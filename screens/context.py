@@ -41,6 +41,10 @@ class ScreenContext:
         """The newest snapshot."""
         return self.host.snapshot
 
+    def inviting(self, text: str, invitation: str) -> str:
+        """A text and what could be done about it; a console that only follows cannot do it."""
+        return text if self.host.read_only else text + invitation
+
     def silence(self) -> float:
         """Wall seconds since the engine's last sign of life."""
         return max(0.0, self.clock() - self.host.snapshot.header.heartbeat)

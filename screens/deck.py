@@ -178,7 +178,9 @@ class DeckScreen(BaseScreen):
             return super().reason(action)
         view = self.instances.current
         if view is None:
-            return "there is no live run - press {run.new} to start one"
+            return self.context.inviting(
+                "there is no live run", " - press {run.new} to start one"
+            )
         if not self.instances.has_focus:
             if self.feed.has_focus:
                 return "the keys are in the signal feed - {pane.previous} goes to the runs"

@@ -184,7 +184,9 @@ class WalkersScreen(BaseScreen):
             return super().reason(action)
         view = self._acted_on()
         if view is None:
-            return "nothing is selected - {run.new} starts a walker or an optimizer"
+            return self.context.inviting(
+                "nothing is selected", " - {run.new} starts a walker or an optimizer"
+            )
         name = _name(view)
         if action == "report" and isinstance(view, OptimizerView):
             return "" if view.path else f"{name} has written no module ({view.status})"

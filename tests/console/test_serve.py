@@ -183,6 +183,9 @@ async def test_tabs_watch_each_for_itself_behind_a_token(tmp_path: Path) -> None
         await one.until("[Deck]")
         await two.press("8")
         await two.until("[Log]")
+        await two.until("the log is not in state.db")
+        await two.press("e")
+        await two.until("export there")
         assert "[Signals]" not in two.text
         pids = [int((await server.says(rf"view {n} opened .*process (\d+)"))[1]) for n in (1, 2)]
         assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
@@ -378,7 +381,8 @@ async def test_a_viewer_that_hangs_or_fails_is_ended_and_the_browser_told() -> N
         for script, told in (
             ("import os; os.kill(os.getpid(), 9)",
              (VIEW_FAILED, "the viewer was ended from outside (SIGKILL)")),
-            ("raise SystemExit('signaldeck: x' + '\u20ac' * 99)", (VIEW_FAILED, "x" + "\u20ac" * 39)),
+            ("raise SystemExit('signaldeck: x' + '\u20ac' * 99)",
+             (VIEW_FAILED, "x" + "\u20ac" * 39)),
             (LEAVES, (1000, "")),
         ):  # fmt: skip
             async with served(script, said.append) as base:

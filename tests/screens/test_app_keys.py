@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import pytest
 from textual.command import CommandPalette
@@ -10,12 +11,14 @@ from console.keymap import KEYS, bind, key_sign, keymap_problems
 from console.messages import DeckChanged, EngineFailed
 from console.views import Versions
 from screens.backtests import BacktestsScreen
+from screens.base import Explains
 from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.help import HelpDialog, HelpRow
 from screens.new_run import NewRunForm
 from screens.quit import DrainDialog
-from screens.sample import empty_snapshot, snapshot
+from screens.run_actions import READ_ONLY
+from screens.sample import SampleHost, empty_snapshot, frozen_clock, snapshot
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
 from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts, until
@@ -137,6 +140,48 @@ async def test_keys_can_be_moved_and_every_text_follows() -> None:
         await pilot.press("f2")
         await pilot.pause()
         assert isinstance(app.screen, NewRunForm)
+
+
+async def test_a_console_that_only_follows_promises_nothing_it_cannot_do() -> None:
+    host = SampleHost()
+    host.only_shows = True
+    app = SignaldeckApp(host, frozen_clock=frozen_clock)
+    acting = {key_id for key_id in KEYS if key_id.startswith("run.")}
+    seen: set[str] = set()
+    async with app.run_test(size=LARGE, notifications=True) as pilot:
+        for keys in ("1", "2", "3", "4", "5", "6", "7", "8", "1", "enter"):
+            await pilot.press(keys)
+            await pilot.pause()
+            for active in app.screen.active_bindings.values():
+                if active.binding.id in acting:
+                    seen.add(active.binding.id)
+                    assert not active.enabled and isinstance(active.node, Explains)
+                    assert active.node.reason(active.binding.action) == READ_ONLY, active
+        assert seen == acting
+        await pilot.press("escape")
+        host.swap(empty_snapshot(), *(field.name for field in fields(Versions)))
+        words = ""
+        for mode in range(1, 9):
+            await pilot.press(str(mode))
+            await pilot.pause()
+            for table in app.screen.query(LineTable):
+                assert not table.rows, table.id
+                words += "\n".join(lines(table)) + "\n"
+                if table.display:
+                    table.focus()
+                    await pilot.pause()
+                    for active in app.screen.active_bindings.values():
+                        if not active.enabled and isinstance(active.node, Explains):
+                            words += active.node.reason(active.binding.action) + "\n"
+        assert not re.search(r"press n\b|\{run\.|\bstarts? (one|a)\b|let through", words), words
+        for told in (
+            "no live run in state.db", "running ones are not seen", "optimizers are not in",
+            "risk profiles are not in", "measurements are not in", "the log is not in",
+        ):  # fmt: skip
+            assert told in words
+        app.post_message(EngineFailed("StateError: gone"))
+        await pilot.pause()
+        assert "What it followed goes on. Quit with q" in toasts(app)
 
 
 async def test_quitting_asks_starts_on_stay_and_leaves_keeping_the_positions() -> None:

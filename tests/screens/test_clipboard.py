@@ -28,8 +28,15 @@ async def test_a_failing_program_is_passed_over(tmp_path: Path) -> None:
     assert await copy_native("x", {**env, "WAYLAND_DISPLAY": "w"}) == "pbcopy"
 
 
-@pytest.mark.parametrize("extra", [{}, {"DISPLAY": ":0", "SSH_CONNECTION": "1.2.3.4 5 6 7"}])
-async def test_without_a_display_or_over_ssh_nothing_runs(
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"DISPLAY": ":0", "SSH_CONNECTION": "1.2.3.4 5 6 7"},
+        {"DISPLAY": ":0", "TEXTUAL_DRIVER": "console.web.driver:ViewerDriver"},
+    ],
+)
+async def test_without_a_display_over_ssh_or_in_a_browser_nothing_runs(
     tmp_path: Path, extra: dict[str, str]
 ) -> None:
     env = program(tmp_path, "xclip", "exit 0")
