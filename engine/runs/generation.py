@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from engine.services.context import (
     Scope,
     current_execution,
 )
-from engine.services.isolation import user_error
+from engine.services.user_calls import in_thread
 
 _NOT_STARTED: Final = object()
 _MINUTE: Final = timedelta(minutes=1)
@@ -175,32 +174,11 @@ class SignalSource:
                 board[0] = 0
 
     async def _in_thread(self, context: ExecutionContext) -> object:
-        future: asyncio.Future[Any] = self._scope.loop.create_future()
-        self._threaded_call = future
         scope = copy_context()
         scope.run(current_execution.set, context)
-
-        def finish(value: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-                future.exception()  # retrieved: a late failure has nobody left to hear it
-
-        def work() -> None:
-            value, error = None, None
-            try:
-                value = scope.run(self._ask, self._symbol, from_ms(context.when))
-            except BaseException as raised:
-                error = user_error(raised) or raised
-            if not self._scope.loop.is_closed():
-                self._scope.loop.call_soon_threadsafe(finish, value, error)
-
-        # A daemon, so that a strategy that never returns cannot keep the process from ending.
-        threading.Thread(target=work, name=f"strategy {self._scope.key}", daemon=True).start()
-        value = await asyncio.shield(future)
+        call = partial(scope.run, self._ask, self._symbol, from_ms(context.when))
+        self._threaded_call = in_thread(call, f"strategy {self._scope.key}")
+        value = await asyncio.shield(self._threaded_call)
         if not inspect.isawaitable(value):
             return value
         context.scope = self._scope._replace(form="async")

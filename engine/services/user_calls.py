@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from engine.domain.errors import EngineError
@@ -36,7 +37,8 @@ async def call_user(function: Callable[..., Any], limit: float, /, *args: Any, *
             if is_async(function):
                 outcome = function(*args, **named)
             else:
-                outcome = await _in_thread(function, args, named)
+                call = partial(copy_context().run, function, *args, **named)
+                outcome = await in_thread(call, getattr(function, "__name__", "user"))
             return await outcome if inspect.isawaitable(outcome) else outcome
     except BaseException as raised:
         if isinstance(raised, TimeoutError) and deadline.expired():
@@ -47,12 +49,15 @@ async def call_user(function: Callable[..., Any], limit: float, /, *args: Any, *
         raise error from raised
 
 
-async def _in_thread(
-    function: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]
-) -> Any:
+def in_thread(call: Callable[[], Any], name: str) -> asyncio.Future[Any]:
+    """What a user's plain function returns, from a thread of its own, for the running loop.
+
+    Args:
+        call: calls it, in the context it is to see.
+        name: of the thread.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
-    context = copy_context()
 
     def finish(value: Any, error: BaseException | None) -> None:
         if future.done():
@@ -61,11 +66,12 @@ async def _in_thread(
             future.set_result(value)
         else:
             future.set_exception(error)
+            future.exception()  # retrieved: a late failure has nobody left to hear it
 
     def work() -> None:
         value, error = None, None
         try:
-            value = context.run(function, *args, **named)
+            value = call()
         except BaseException as raised:
             # Ctrl-C is for the main thread: here it can only be something the function raised.
             error = user_error(raised) or EngineError(f"raised {type(raised).__name__}")
@@ -73,5 +79,5 @@ async def _in_thread(
             loop.call_soon_threadsafe(finish, value, error)
 
     # A daemon, so that a function that never returns cannot keep the process from ending.
-    threading.Thread(target=work, name=getattr(function, "__name__", "user"), daemon=True).start()
-    return await future
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return future
