@@ -34,12 +34,12 @@ from engine.domain.bars import (
     interval_ms,
     select,
 )
-from engine.domain.errors import EngineError, ExchangeError, NoDataError
+from engine.domain.errors import NoDataError
 from engine.domain.ports import CandleRows, Clock, Exchange
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import MINUTE, from_ms, minute_text
-from engine.services.fetching import PAGE
+from engine.services.fetching import PAGE, asked_again
 
 __all__ = [
     "CacheError",
@@ -290,25 +290,12 @@ class _Walk:
         self.cursor = int(columns.timestamp[-1]) + step
 
     async def _ask(self, limit: int) -> CandleRows:
-        tries = self._settings.get_candles_retry_count
-        for attempt in range(tries + 1):
-            try:
-                return await self._exchange.get_candles(
-                    self._key.symbol, self._key.interval, from_ms(self.cursor), limit
-                )
-            except EngineError:
-                raise
-            except Exception as error:
-                if attempt == tries:
-                    raise ExchangeError(
-                        f"{self._key}: get_candles failed {attempt + 1} times, at last with "
-                        f"{type(error).__name__}: {error}. What has come is kept: the same "
-                        "command goes on from there"
-                    ) from error
-                _log.warning("%s: attempt %d failed: %s", self._key, attempt + 1, error)
-                pause = self._settings.get_candles_retry_delay_ms
-                await self._clock.sleep_until(self._clock.now() + pause)
-        raise AssertionError("unreachable")
+        symbol, interval, since = self._key.symbol, self._key.interval, from_ms(self.cursor)
+        return await asked_again(
+            lambda: self._exchange.get_candles(symbol, interval, since, limit), self._key,
+            self._settings, self._clock, _log,
+            ". What has come is kept: the same command goes on from there",
+        )  # fmt: skip
 
 
 class _Registered:

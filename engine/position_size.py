@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from decimal import Decimal
 from numbers import Real
 
@@ -11,7 +10,7 @@ from engine.domain.errors import RunError, SizingError
 from engine.domain.schemas import SizingSchema
 from engine.domain.texts import value_text
 from engine.runtime import current_engine
-from engine.services.isolation import user_error
+from engine.services.isolation import failure_of
 
 
 class PositionSize:
@@ -133,14 +132,9 @@ async def _told(
     callback = schema.callbacks.get("on_calculate")
     if callback is None:
         return quantity
-    try:
-        outcome = callback(quantity, {"symbol": symbol, **numbers, "method": schema.method})
-        if inspect.isawaitable(outcome):
-            await outcome
-    except BaseException as raised:
-        error = user_error(raised)
-        if error is None:
-            raise
+    facts = {"symbol": symbol, **numbers, "method": schema.method}
+    error = await failure_of(callback, quantity, facts)
+    if error is not None:
         event = RunError(error, stage="callback", symbol=symbol)
         current_engine().bus.publish("error", event)
     return quantity

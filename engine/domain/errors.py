@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from traceback import format_exception
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.domain.signals import RunKey
 
 
 class EngineError(Exception):
@@ -160,3 +164,13 @@ class RunError(EngineError):
     def traceback(self) -> str:
         """The formatted traceback of the cause (made on demand, it is not cheap)."""
         return "".join(format_exception(self.cause))
+
+
+def run_error(
+    cause: BaseException, key: RunKey, *, stage: str, when: int | None = None
+) -> RunError:
+    """The `RunError` of a failure in the run of a key."""
+    return RunError(
+        cause, stage=stage, mode=key.mode, symbol=key.symbol, strategy_name=key.strategy_name,
+        exchange_name=key.exchange_name, frame_name=key.frame_name, when=when,
+    )  # fmt: skip

@@ -8,7 +8,6 @@ single ticks it goes bar by bar instead, with the same results.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from engine.domain.time import MINUTE, from_ms, minute_text
 from engine.runs.generation import Board
 from engine.runs.session import Session, Sink
 from engine.services.bus import Bus
-from engine.services.isolation import user_error
+from engine.services.isolation import failure_of
 from engine.services.journal import PartialTally, RunJournal
 from engine.services.market import WARM_UP_MINUTES, Market
 from engine.services.risk import RiskGate
@@ -199,14 +198,9 @@ class BacktestExecution:
         self._told_frames.add(name)
         frame = self.frame
         dates = [from_ms(at) for at in range(frame.start, frame.end + 1, frame.step)]
-        try:
-            done = callback(dates, from_ms(frame.start), from_ms(frame.end), self.interval)
-            if inspect.isawaitable(done):
-                await done
-        except BaseException as raised:
-            error = user_error(raised)
-            if error is None:
-                raise
+        start, end = from_ms(frame.start), from_ms(frame.end)
+        error = await failure_of(callback, dates, start, end, self.interval)
+        if error is not None:
             session.report(error, "callback", frame.start)
 
     # -- data ------------------------------------------------------------------------------------

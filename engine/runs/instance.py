@@ -13,8 +13,8 @@ from engine.domain.errors import (
     CandleDataError,
     ExchangeError,
     NoDataError,
-    RunError,
     RunStateError,
+    run_error,
 )
 from engine.domain.events import Done, InstanceChanged
 from engine.domain.signals import Mode, RunKey, TickResult
@@ -279,7 +279,9 @@ class Instance:
             self._failure = error
             self.error = str(error)
             if isinstance(error, (CandleDataError, ExchangeError, NoDataError)):
-                self._bus.publish("error", self._event(error))
+                when = getattr(self.execution, "when", None)
+                told = run_error(error, self.key, stage="exchange", when=when)
+                self._bus.publish("error", told)
             if sink is None:
                 self._bus.publish("exit", error)
             self._become(FAILED)
@@ -289,14 +291,6 @@ class Instance:
             if self._again:
                 self._again = False
                 asyncio.get_running_loop().call_soon(self.start)
-
-    def _event(self, error: Exception) -> RunError:
-        key = self.key
-        return RunError(
-            error, stage="exchange", mode=key.mode, symbol=key.symbol,
-            strategy_name=key.strategy_name, exchange_name=key.exchange_name,
-            frame_name=key.frame_name, when=getattr(self.execution, "when", None),
-        )  # fmt: skip
 
     def _become(self, status: str) -> None:
         self._status = status

@@ -7,7 +7,6 @@ in whether there is a store to commit to.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from engine.domain.changes import (
     Released,
     Reserved,
 )
-from engine.domain.errors import RunError
+from engine.domain.errors import RunError, run_error
 from engine.domain.events import Partial
 from engine.domain.ports import Store
 from engine.domain.schemas import StrategySchema
@@ -51,7 +50,7 @@ from engine.runs.error_notes import ErrorNotes
 from engine.runs.generation import PENDING, SignalSource
 from engine.services.bus import Bus
 from engine.services.context import ExecutionContext, MarketWindow, Scope, execution
-from engine.services.isolation import in_time, is_cancelled, user_error
+from engine.services.isolation import failure_of, is_cancelled, user_error
 from engine.services.journal import RunJournal
 from engine.services.risk import AGREED, RiskGate, Verdict
 
@@ -228,11 +227,7 @@ class Session:
 
     def report(self, error: Exception, stage: str, when: int | None, publish: bool = True) -> None:
         """Note one failure and publish it as an ``error`` event; the run goes on."""
-        self.tell(RunError(
-            error, stage=stage, mode=self.key.mode, symbol=self.key.symbol, when=when,
-            strategy_name=self.key.strategy_name, exchange_name=self.key.exchange_name,
-            frame_name=self.key.frame_name,
-        ), publish=publish)  # fmt: skip
+        self.tell(run_error(error, self.key, stage=stage, when=when), publish=publish)
 
     def tell(self, event: RunError, *, publish: bool = True) -> None:
         """Note a failure, and publish it unless another run that met it already has."""
@@ -492,9 +487,9 @@ class Session:
         callback = self._strategy.callbacks.get(name)
         if callback is None:
             return
-        try:
-            outcome = callback(self.key.symbol, *arguments, self._backtest)
-            if inspect.isawaitable(outcome):
-                await in_time(outcome, self.settings.max_signal_generation_seconds, name)
-        except BaseException as raised:
-            self.report_user(raised, "callback", when)
+        limit = self.settings.max_signal_generation_seconds
+        error = await failure_of(
+            callback, self.key.symbol, *arguments, self._backtest, name=name, limit_seconds=limit
+        )
+        if error is not None:
+            self.report(error, "callback", when)

@@ -8,7 +8,6 @@ strategies and the bars: with several at a time only the order of the events dif
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 from engine.core.ranking import best, judged, metric_value, ranked
-from engine.domain.errors import RunError, RunStateError
+from engine.domain.errors import RunStateError, run_error
 from engine.domain.events import (
     BacktestProgress,
     WalkerComplete,
@@ -32,7 +31,7 @@ from engine.runs.outcome import outcome_of
 from engine.runs.session import Sink
 from engine.runs.worker_process import WorkerProgress
 from engine.services.bus import Bus
-from engine.services.isolation import user_error
+from engine.services.isolation import failure_of
 
 _log = logging.getLogger("signaldeck.walker")
 Told = Callable[[WorkerProgress], None]
@@ -342,11 +341,8 @@ class WalkerExecution:
     async def _failed(self, entry: _Entry, error: Exception) -> None:
         name, key = entry.candidate.name, self.key
         _log.info("%s: %s failed", key, name, exc_info=error)
-        event = RunError(
-            error, stage="walker", mode=Mode.WALKER, symbol=key.symbol, strategy_name=name,
-            exchange_name=key.exchange_name, frame_name=key.frame_name,
-        )  # fmt: skip
-        self._bus.publish("error", event)
+        told = run_error(error, replace(key, strategy_name=name), stage="walker")
+        self._bus.publish("error", told)
         await self._call("on_strategy_error", name, key.symbol, error)
 
     async def _complete(self) -> None:
@@ -401,21 +397,9 @@ class WalkerExecution:
         callback = self.walker.callbacks.get(name)
         if callback is None:
             return
-        try:
-            outcome = callback(*arguments)
-            if inspect.isawaitable(outcome):
-                await outcome
-        except BaseException as raised:
-            error = user_error(raised)
-            if error is None:
-                raise
-            key = self.key
-            event = RunError(
-                error, stage="callback", mode=Mode.WALKER, symbol=key.symbol,
-                strategy_name=key.strategy_name, exchange_name=key.exchange_name,
-                frame_name=key.frame_name,
-            )  # fmt: skip
-            self._bus.publish("error", event)
+        error = await failure_of(callback, *arguments)
+        if error is not None:
+            self._bus.publish("error", run_error(error, self.key, stage="callback"))
 
 
 def _text(error: Exception) -> str:

@@ -16,7 +16,7 @@ from contextvars import Context, ContextVar, copy_context
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from engine.domain.errors import RunError, SchemaError
+from engine.domain.errors import RunError, SchemaError, run_error
 from engine.domain.schemas import is_async
 from engine.domain.signals import Action, TickResult
 from engine.domain.texts import check_function
@@ -356,12 +356,12 @@ class Bus:
         _log.warning("listener of %s failed", subscription.topic, exc_info=error)
         if subscription.topic not in ("error", "exit"):
             key = getattr(payload, "key", None)
-            names = {} if key is None else {
-                "mode": key.mode, "symbol": key.symbol, "strategy_name": key.strategy_name,
-                "exchange_name": key.exchange_name, "frame_name": key.frame_name,
-            }  # fmt: skip
             when = getattr(payload, "when", None)
-            self.publish("error", RunError(error, stage="listener", when=when, **names))
+            if key is None:
+                told = RunError(error, stage="listener", when=when)
+            else:
+                told = run_error(error, key, stage="listener", when=when)
+            self.publish("error", told)
 
     async def close(self, grace_seconds: float = _CLOSE_SECONDS) -> None:
         """Let listeners handle what was published, then end their tasks.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from engine.domain.ports import CandleRows, Clock
 from engine.domain.schemas import ExchangeSchema
 from engine.domain.settings import Settings
 from engine.domain.time import from_ms, minute_text
-from engine.services.isolation import in_time, user_error
+from engine.services.isolation import failure_of
 
 PAGE: Final = 1000
 """Candles asked for in one exchange call."""
@@ -110,39 +110,62 @@ class CandleFetcher:
         callback = self._schema.callbacks.get("on_candle_data")
         if callback is None:
             return
-        try:
-            candles = Candles(columns)
-            done = callback(source.symbol, source.interval, from_ms(since), limit, candles)
-            if inspect.isawaitable(done):
-                limit = self._settings.max_signal_generation_seconds
-                await in_time(done, limit, "on_candle_data")
-        except BaseException as raised:
-            error = user_error(raised)
-            if error is None:
-                raise
+        error = await failure_of(
+            callback, source.symbol, source.interval, from_ms(since), limit, Candles(columns),
+            name="on_candle_data", limit_seconds=self._settings.max_signal_generation_seconds,
+        )  # fmt: skip
+        if error is not None:
             self._failed(error, source)
 
     async def _call(self, source: CandleKey, since: int, limit: int) -> CandleRows:
-        tries = self._settings.get_candles_retry_count
-        for attempt in range(tries + 1):
+        async def ask() -> CandleRows:
             try:
                 rows: Any = self._schema.get_candles(
                     source.symbol, source.interval, from_ms(since), limit
                 )
-                if inspect.isawaitable(rows):
-                    rows = await rows
-                return rows
-            except EngineError:
-                raise
-            except Exception as error:
-                if isinstance(error, _NO) and not self.serves_surely(source.interval):
-                    raise UnservedError(f"{source}: {type(error).__name__}: {error}") from error
-                if attempt == tries:
-                    raise ExchangeError(
-                        f"{source}: get_candles failed {attempt + 1} times, at last with "
-                        f"{type(error).__name__}: {error}"
-                    ) from error
-                _log.warning("%s: attempt %d failed: %s", source, attempt + 1, error)
-                pause = self._settings.get_candles_retry_delay_ms
-                await self._clock.sleep_until(self._clock.now() + pause)
-        raise AssertionError("unreachable")
+                return await rows if inspect.isawaitable(rows) else rows
+            except _NO as error:
+                if self.serves_surely(source.interval):
+                    raise
+                raise UnservedError(f"{source}: {type(error).__name__}: {error}") from error
+
+        return await asked_again(ask, source, self._settings, self._clock, _log)
+
+
+async def asked_again(
+    ask: Callable[[], Awaitable[CandleRows]],
+    key: CandleKey,
+    settings: Settings,
+    clock: Clock,
+    log: logging.Logger,
+    advice: str = "",
+) -> CandleRows:
+    """What an exchange answers, asked again after a pause as often as the settings say.
+
+    Args:
+        ask: asks it once.
+        key: whose bars they are, for messages.
+        settings: how many further tries, and the pause before each.
+        clock: times the pauses.
+        log: told of each failure that is followed by another try.
+        advice: ends the message when all tries have failed.
+
+    Raises:
+        EngineError: as ``ask`` raised it, at once: asking again would change nothing.
+        ExchangeError: every try failed; the cause is the last failure.
+    """
+    tries = settings.get_candles_retry_count
+    for attempt in range(tries + 1):
+        try:
+            return await ask()
+        except EngineError:
+            raise
+        except Exception as error:
+            if attempt == tries:
+                raise ExchangeError(
+                    f"{key}: get_candles failed {attempt + 1} times, at last with "
+                    f"{type(error).__name__}: {error}{advice}"
+                ) from error
+            log.warning("%s: attempt %d failed: %s", key, attempt + 1, error)
+            await clock.sleep_until(clock.now() + settings.get_candles_retry_delay_ms)
+    raise AssertionError("unreachable")

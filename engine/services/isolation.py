@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import inspect
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.domain.errors import EngineError, StrategyTimeoutError
@@ -40,7 +41,34 @@ def is_cancelled() -> bool:
     return task is not None and bool(task.cancelling())
 
 
-async def in_time(outcome: Awaitable[Any], limit_seconds: float, what: str) -> None:
+async def failure_of(
+    callback: Callable[..., Any],
+    /,
+    *args: Any,
+    name: str = "",
+    limit_seconds: float | None = None,
+) -> Exception | None:
+    """Call a user's callback and await what it returns; what it raised, None if nothing.
+
+    Args:
+        callback: plain or async.
+        args: its arguments.
+        name: what it is, for the message of one that takes too long.
+        limit_seconds: how long it may be awaited; None is for ever.
+    """
+    try:
+        outcome = callback(*args)
+        if inspect.isawaitable(outcome):
+            await (outcome if limit_seconds is None else _in_time(outcome, limit_seconds, name))
+    except BaseException as raised:
+        error = user_error(raised)
+        if error is None:
+            raise
+        return error
+    return None
+
+
+async def _in_time(outcome: Awaitable[Any], limit_seconds: float, what: str) -> None:
     """Await what a user's callback returned, but not for ever: its run waits for it.
 
     Raises:

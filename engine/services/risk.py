@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.core.risk import RiskBook, RiskCheck
-from engine.domain.errors import NotRegisteredError, RunError
+from engine.domain.errors import NotRegisteredError, run_error
 from engine.domain.events import RiskRejection
 from engine.domain.schemas import RiskSchema
 from engine.domain.signals import OpenPosition, RunKey, SignalRow
@@ -155,11 +155,5 @@ class RiskGate:
             if error is None:
                 raise
             _log.warning("risk %s: %s failed", profile.name, event, exc_info=error)
-            self._bus.publish(
-                "error",
-                RunError(
-                    error, stage="callback", mode=key.mode, symbol=key.symbol,
-                    strategy_name=key.strategy_name, exchange_name=key.exchange_name,
-                    frame_name=key.frame_name, when=check.timestamp,
-                ),
-            )  # fmt: skip
+            told = run_error(error, key, stage="callback", when=check.timestamp)
+            self._bus.publish("error", told)
