@@ -4,56 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from engine.core.ranking import candidates, varied
-from engine.domain.bars import CandleKey
 from engine.domain.errors import NotRegisteredError, SchemaError
-from engine.domain.ports import Clock
-from engine.domain.schemas import ExchangeSchema, FrameSchema, RiskSchema, StrategySchema
+from engine.domain.schemas import ExchangeSchema, FrameSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, RunKey
 from engine.domain.texts import value_text
 from engine.domain.time import MINUTE
 from engine.domain.walks import Candidate, WalkerSchema
 from engine.runs.backtest import BacktestExecution
+from engine.runs.home import Home
 from engine.runs.instance import Instance
 from engine.runs.portfolio import Member, PortfolioExecution
 from engine.runs.walker import InlineRunner, Runner, WalkerExecution
-from engine.services.bus import Bus
-from engine.services.loader import LoadedFile
+from engine.services.loader import file_of
 from engine.services.market import Market
-from engine.services.registry import Registry
 from engine.services.risk import RiskGate
-
-
-class Home(Protocol):
-    """What group runs need of the engine they belong to."""
-
-    settings: Settings
-    clock: Clock
-    bus: Bus
-    risks: Registry[RiskSchema]
-    frames: Registry[FrameSchema]
-    walkers: Registry[WalkerSchema]
-    told_frames: set[str]
-
-    @property
-    def files(self) -> Sequence[LoadedFile]:
-        """Strategy files that were executed."""
-        ...
-
-    def strategy(self, name: str, call: str) -> StrategySchema:
-        """A registered strategy whose risk profiles are registered too."""
-        ...
-
-    def exchange(self, name: str, call: str) -> ExchangeSchema:
-        """A registered exchange."""
-        ...
-
-    def callback_failed(self, error: Exception, source: CandleKey) -> None:
-        """Report an exchange callback that raised."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +138,8 @@ class GroupRuns:
 
     def origin(self, strategy_name: str) -> tuple[str, str]:
         """File and SHA-256 of a strategy; empty when it was registered in code."""
-        for file in self._home.files:
-            if strategy_name in file.names("strategy"):
-                return str(file.path), file.sha256
-        return "", ""
+        file = file_of(self._home.files, strategy_name)
+        return ("", "") if file is None else (str(file.path), file.sha256)
 
     def _inline(self, walk: Walk) -> InlineRunner:
         # The strategies share the bars; nothing of a run is in them.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -24,53 +24,24 @@ from engine.domain.changes import (
 from engine.domain.errors import EngineError, RunError, RunStateError, StateError
 from engine.domain.events import Partial, RiskRejection
 from engine.domain.outcome import BacktestStatistics, EquityPoint
-from engine.domain.ports import Clock, Store
-from engine.domain.schemas import ExchangeSchema, RiskSchema, StrategySchema
+from engine.domain.ports import Store
+from engine.domain.schemas import ExchangeSchema, StrategySchema
 from engine.domain.settings import Settings
 from engine.domain.signals import Mode, OpenPosition, RunKey
 from engine.domain.time import MINUTE
 from engine.runs.error_notes import StoreTrouble
 from engine.runs.exchange_watch import ExchangeWatch
+from engine.runs.home import Home
 from engine.runs.instance import STOPPING, Instance
 from engine.runs.live import LiveExecution, every_minute
 from engine.runs.outcome import live_figures
-from engine.services.bus import Bus
-from engine.services.journal import Recorder, RunJournal
-from engine.services.loader import LoadedFile
+from engine.services.journal import RunJournal
+from engine.services.loader import file_of
 from engine.services.market import MARKET_SETTINGS, Market
-from engine.services.registry import Registry
 from engine.services.risk import RiskGate
 
 WATCHED: Final = "what is held is watched to its end"
 """What a graceful stop means for whoever holds something."""
-
-
-class Home(Protocol):
-    """What live runs need of the engine they belong to."""
-
-    settings: Settings
-    clock: Clock
-    bus: Bus
-    recorder: Recorder
-    strategies: Registry[StrategySchema]
-    risks: Registry[RiskSchema]
-
-    @property
-    def files(self) -> Sequence[LoadedFile]:
-        """Strategy files that were executed."""
-        ...
-
-    def strategy(self, name: str, call: str) -> StrategySchema:
-        """A registered strategy whose risk profiles are registered too."""
-        ...
-
-    def exchange(self, name: str, call: str) -> ExchangeSchema:
-        """A registered exchange, or another one that can be opened by its name."""
-        ...
-
-    def callback_failed(self, error: Exception, source: CandleKey) -> None:
-        """Report an exchange callback that raised."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +265,7 @@ class LiveRuns:
     def _restored(self, key: RunKey, left: _Left) -> Instance:
         """Bring a run back as it was; its start takes over what was left."""
         strategy = self._home.strategies.find(key.strategy_name)
-        file = self._file_of(key.strategy_name)
+        file = file_of(self._home.files, key.strategy_name)
         instance = Instance(key, self._home.bus, self._maker(key), blocking_sink=False)
         if strategy is None:
             instance.flags = ("strategy missing",)
@@ -427,7 +398,7 @@ class LiveRuns:
 
     def _new_record(self, key: RunKey, strategy: StrategySchema) -> InstanceRecord:
         self._sessions[key] = self._sessions.get(key, 0) + 1
-        file = self._file_of(strategy.name)
+        file = file_of(self._home.files, strategy.name)
         return InstanceRecord(
             status="running",
             settings=self._home.settings.model_dump(),
@@ -437,12 +408,6 @@ class LiveRuns:
             session=self._sessions[key],
             started_at=self._home.clock.now(),
         )
-
-    def _file_of(self, strategy_name: str) -> LoadedFile | None:
-        for file in self._home.files:
-            if strategy_name in file.names("strategy"):
-                return file
-        return None
 
     def _live_market(self, exchange: ExchangeSchema, settings: Settings) -> Market:
         """The market that live runs with these settings share."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,11 @@ class LoadedFile:
     def names(self, kind: str) -> tuple[str, ...]:
         """Names of one kind that this file registered."""
         return tuple(name for each, name in self.components if each == kind)
+
+
+def file_of(files: Iterable[LoadedFile], strategy_name: str) -> LoadedFile | None:
+    """The file that registered a strategy, None for one that was registered in code."""
+    return next((file for file in files if strategy_name in file.names("strategy")), None)
 
 
 def execute(path: Path, registered: Callable[[], tuple[tuple[str, str], ...]]) -> LoadedFile:
