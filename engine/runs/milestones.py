@@ -13,7 +13,6 @@ from itertools import chain
 from time import monotonic
 
 from engine.core import exits, lifecycle
-from engine.domain.errors import NoDataError
 from engine.domain.events import Partial
 from engine.domain.settings import Settings
 from engine.domain.signals import OpenPosition, RunKey, SignalRow
@@ -27,9 +26,8 @@ async def milestones_of(execution: BacktestExecution) -> PartialTally:
     if execution.remains is not None:
         return execution.remains.milestones
     tally = PartialTally()
-    try:
-        series = execution.market.minutes(execution.key.symbol)
-    except NoDataError:
+    series = execution.market.known(execution.key.symbol)
+    if series is None:
         return tally
     session = execution.session
     held = session.held if session is not None else None

@@ -152,8 +152,8 @@ class Market:
                 _log.info("%s: %s is resampled from 1m (%s)", self.schema.name, interval, reason)
                 self._resampled.add(interval)
                 self._series.pop((symbol, interval), None)
-        end = min((await self._ensure(symbol, "1m", since, when)).end, when)
-        await self._ensure(symbol, "1m", end // step * step - limit * step, end)  # if bars are late
+        end = min((await self.ensure(symbol, since, when)).end, when)
+        await self.ensure(symbol, end // step * step - limit * step, end)  # if bars are late
         self._resample(symbol, interval, step)
         return self._cut(symbol, interval, when, limit)
 
@@ -218,24 +218,16 @@ class Market:
 
     # -- loading ---------------------------------------------------------------------------
 
-    async def ensure(self, symbol: str, since: int, until: int, interval: str = "1m") -> BarSeries:
-        """Load bars that open from ``since`` on and close up to ``until`` (ms UTC).
-
-        Raises:
-            EngineError: nothing is there, it cannot be used, or the exchange failed for good.
-        """
-        return await self._ensure(symbol, interval, since, until)
-
     async def _deep_enough(
         self, symbol: str, interval: str, since: int, when: int, limit: int
     ) -> None:
         """Load from ``since``, and further back if that does not give ``limit`` closed bars."""
-        series = await self._ensure(symbol, interval, since, when)
+        series = await self.ensure(symbol, since, when, interval)
         series.wanted = max(series.wanted, limit)
         missing = limit - series.closed(when)
         if missing > 0 and not series.at_start:
             # The newest bars are late or missing, so the window begins earlier.
-            await self._ensure(symbol, interval, series.first - missing * series.step, when)
+            await self.ensure(symbol, series.first - missing * series.step, when, interval)
 
     async def extend(self, symbol: str, until: int) -> bool:
         """Load 1m bars that close up to ``until``; False when there are no newer ones."""
@@ -253,7 +245,12 @@ class Market:
         """End polls that are under way."""
         await self.feed.close()
 
-    async def _ensure(self, symbol: str, interval: str, since: int, until: int) -> BarSeries:
+    async def ensure(self, symbol: str, since: int, until: int, interval: str = "1m") -> BarSeries:
+        """Load bars that open from ``since`` on and close up to ``until`` (ms UTC).
+
+        Raises:
+            EngineError: nothing is there, it cannot be used, or the exchange failed for good.
+        """
         source = CandleKey(self.schema.name, symbol, interval)
         async with self._locked(symbol, interval):
             series = self._series.get((symbol, interval))

@@ -189,8 +189,7 @@ class BarSeries:
     def sha256(self, start: int, end: int) -> str:
         """Hash of the real bars that open in ``[start, end)`` (ms UTC)."""
         digest = hashlib.sha256()
-        first = max(0, -(-(start - self.first) // self.step))
-        cut = slice(first, max(first, self.closed(end)))
+        cut = self._between(start, end)
         mask = self.real[cut]
         for column in self.columns:
             digest.update(np.ascontiguousarray(column[cut][mask]).tobytes())
@@ -198,9 +197,12 @@ class BarSeries:
 
     def filled_between(self, start: int, end: int) -> int:
         """How many bars that open in ``[start, end)`` fill holes."""
+        return int((~self.real[self._between(start, end)]).sum())
+
+    def _between(self, start: int, end: int) -> slice:
+        """Where the bars are that open from ``start`` on and have closed by ``end`` (ms UTC)."""
         first = max(0, -(-(start - self.first) // self.step))
-        cut = slice(first, max(first, self.closed(end)))
-        return int((~self.real[cut]).sum())
+        return slice(first, max(first, self.closed(end)))
 
     def _grow(self, size: int) -> None:
         # An eighth: a backtest grows once, by what lies behind its frame, and is kept for reports.

@@ -10,7 +10,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -28,7 +28,7 @@ its acceptance to its end, a whole backtest, one tick of a live run."""
 NEWEST: Final = 250
 """So many measurements are kept one by one, for lists."""
 
-_METRICS: Final = ("backtest_timeframe", "backtest_signal", "backtest_total", "live_tick")
+_METRICS: Final[tuple[str, ...]] = get_args(MetricType)
 _MOST_ASKED: Final = 262_144
 _MOST_SPANS: Final = 3 * 16_384
 # Two mebibytes of questions, and half of one of spans, may wait to be worked out.
