@@ -15,9 +15,8 @@ from console.discovery import SHIPPED
 from console.host import CLOCK_META, HostPlan
 from console.settings import ExchangeSection, Project
 from console.views import RunRequest
-from engine.domain.changes import JournalEvent
+from engine.domain.changes import when_of
 from engine.domain.errors import EngineError
-from engine.domain.events import Partial, RiskRejection
 from engine.domain.time import parse_instant
 from engine.runtime import open_reader
 from engine.services.clock import AcceleratedClock
@@ -125,7 +124,7 @@ def _left_behind(state: str) -> tuple[int, int]:
         seed = int(left.meta.get(_SEED_META, DEMO_SEED))
     except (EngineError, ValueError):
         return DEMO_SEED, DEMO_START  # opening the file for good says what is wrong with it
-    known += [at for entry in left.journal if (at := _instant_of(entry.event))]
+    known += [at for entry in left.journal if (at := when_of(entry.event))]
     known += [command.when for command in left.commands]
     for run in left.runs:
         if run.instance is not None:
@@ -134,8 +133,3 @@ def _left_behind(state: str) -> tuple[int, int]:
         if run.telemetry is not None:
             known.append(run.telemetry.heartbeat)
     return seed, max(known)
-
-
-def _instant_of(event: JournalEvent) -> int:
-    """When a journal entry happened, ms UTC."""
-    return event.timestamp if isinstance(event, Partial | RiskRejection) else event.when

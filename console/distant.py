@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from console.discovery import BUILT_IN
-from console.inspection import BARS, bars_view
+from console.inspection import BARS, bars_view, told_of
 from console.settings import Project
 from console.views import BarsView, InstanceDetail
 from engine import Engine
@@ -124,11 +124,7 @@ class DistantRuns:
         return InstanceDetail(
             run_id=run_id,
             bars=bars,
-            settings=tuple((name, str(value)) for name, value in record.settings.items()),
-            strategy_file=record.strategy_file,
-            strategy_hash=record.strategy_hash,
-            session=record.session,
-            started_at=record.started_at,
+            **told_of(record),
             error=record.error,
             statistics=statistics,
             equity=equity,

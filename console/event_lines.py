@@ -13,7 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from console.deck_rows import first_line
 from console.feed import key_of_error, refusal_text
-from engine.domain.changes import ErrorNote, JournalEvent
+from engine.domain.changes import ErrorNote, JournalEvent, when_of
 from engine.domain.errors import RunError
 from engine.domain.events import Partial, RiskRejection
 from engine.domain.signals import (
@@ -55,11 +55,6 @@ def note_of(error: RunError, now: int) -> ErrorNote:
     """An error event as the journal keeps it."""
     when = now if error.when is None else error.when
     return ErrorNote(key_of_error(error), when, error.stage, str(error))
-
-
-def when_of(event: JournalEvent) -> int:
-    """The instant of an event, ms UTC."""
-    return event.timestamp if isinstance(event, Partial | RiskRejection) else event.when
 
 
 def action_of(event: JournalEvent) -> str:

@@ -5,18 +5,20 @@ All of it runs on the engine's loop.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from console.views import BarsView, InstanceDetail, ProfileView
 from engine import Engine
 from engine.domain.bars import Candles
+from engine.domain.changes import InstanceRecord
 from engine.domain.errors import EngineError
 from engine.domain.outcome import BacktestStatistics, EquityPoint
-from engine.domain.signals import Action, RunKey
-from engine.reports.live import live_report, live_statistics
+from engine.domain.signals import RunKey
+from engine.reports.live import live_report
 from engine.reports.markdown import resolved
 from engine.runs.instance import Instance
 from engine.runs.live import LiveExecution
+from engine.runs.outcome import live_data
 
 BARS: Final = 240
 """Bars that are shown at most."""
@@ -51,15 +53,10 @@ async def inspect(
         report = await _report(engine, instance.key, figures[0])
     except EngineError as error:
         problems.append(str(error))
-    record = execution.record
     return InstanceDetail(
         run_id=instance.id,
         bars=bars,
-        settings=tuple((name, str(value)) for name, value in record.settings.items()),
-        strategy_file=record.strategy_file,
-        strategy_hash=record.strategy_hash,
-        session=record.session,
-        started_at=record.started_at,
+        **told_of(execution.record),
         error=failure or instance.error,
         statistics=figures[0] if figures else None,
         equity=figures[1] if figures else (),
@@ -67,6 +64,17 @@ async def inspect(
         missed=execution.missed_decisions,
         problem="; ".join(problems),
     )
+
+
+def told_of(record: InstanceRecord) -> dict[str, Any]:
+    """What an `InstanceDetail` says of how its run was started."""
+    return {
+        "settings": tuple((name, str(value)) for name, value in record.settings.items()),
+        "strategy_file": record.strategy_file,
+        "strategy_hash": record.strategy_hash,
+        "session": record.session,
+        "started_at": record.started_at,
+    }
 
 
 async def _bars(execution: LiveExecution, symbol: str, interval: str) -> BarsView:
@@ -95,15 +103,7 @@ async def _report(engine: Engine, key: RunKey, figures: BacktestStatistics) -> s
     journal = engine.recorder.of(key)
     if journal is None:
         return ""
-    counts = journal.counts
-    data = live_statistics(
-        figures,
-        reversed(journal.events),
-        total_events=counts.total(),
-        total_scheduled=counts[Action.SCHEDULED],
-        total_opened=counts[Action.OPENED],
-        total_cancelled=counts[Action.CANCELLED],
-    )
+    data = live_data(journal, figures)
     ready = await resolved(engine.columns["live_columns"], data.event_list)
     return live_report(key.strategy_name, data, ready)
 

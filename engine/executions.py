@@ -11,11 +11,11 @@ from engine.domain.outcome import BacktestData, BacktestOutcome
 from engine.domain.signals import Action, Closed, Mode
 from engine.domain.texts import check_texts
 from engine.reports.backtest import backtest_report
-from engine.reports.live import LiveEvent, LiveStatistics, live_report, live_statistics
+from engine.reports.live import LiveEvent, LiveStatistics, live_report
 from engine.reports.markdown import dump_report, resolved, run_report_path
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance, Results
-from engine.runs.outcome import backtest_figures, outcome_of
+from engine.runs.outcome import backtest_figures, live_data, outcome_of
 from engine.runtime import current_engine
 from engine.selecting import Columns, chosen_columns, summaries_of_mode
 from engine.services.journal import SHOWN
@@ -422,15 +422,7 @@ async def _live_data(instance: Instance) -> LiveStatistics:
     engine = current_engine()
     figures, _ = await engine.live_runs.figures(instance.key)
     journal = engine.recorder.journals[instance.key]
-    counts = journal.counts
-    return live_statistics(
-        figures,
-        reversed(journal.events),
-        total_events=counts.total(),
-        total_scheduled=counts[Action.SCHEDULED],
-        total_opened=counts[Action.OPENED],
-        total_cancelled=counts[Action.CANCELLED],
-    )
+    return live_data(journal, figures)
 
 
 async def _live_text(instance: Instance, columns: Columns[LiveEvent] | None) -> str:

@@ -77,6 +77,11 @@ JournalEvent: TypeAlias = (
 )
 
 
+def when_of(event: JournalEvent) -> int:
+    """The instant of an event, ms UTC."""
+    return event.timestamp if isinstance(event, Partial | RiskRejection) else event.when
+
+
 @dataclass(frozen=True, slots=True)
 class Journaled:
     """An event of a run, kept for good.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.domain.errors import EngineError, NoDataError
+from engine.domain.errors import EngineError
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint, RunCounts
 from engine.domain.settings import Settings
-from engine.domain.signals import Closed
+from engine.domain.signals import Action, Closed
 from engine.domain.time import DAY, MINUTE
+from engine.reports.live import LiveStatistics, live_statistics
 from engine.reports.statistics import summarise
 from engine.runs.backtest import BacktestExecution, BarsUsed
 from engine.services.journal import RunJournal
@@ -66,7 +67,7 @@ def backtest_figures(
     """Statistics and daily equity curve of a backtest's trades so far."""
     if execution.remains is not None:
         return execution.remains.figures
-    frame, series = execution.frame, _series(execution.market, execution.key.symbol)
+    frame, series = execution.frame, execution.market.known(execution.key.symbol)
     return summarise(
         execution.journal.all_trades(),
         frame_start=frame.start,
@@ -80,7 +81,7 @@ def bars_used(execution: BacktestExecution) -> BarsUsed:
     """The bars of a backtest from the start of its frame to its last close."""
     if execution.remains is not None:
         return execution.remains.bars
-    frame, series = execution.frame, _series(execution.market, execution.key.symbol)
+    frame, series = execution.frame, execution.market.known(execution.key.symbol)
     if series is None:
         return BarsUsed()
     trades = execution.journal.trades
@@ -89,6 +90,19 @@ def bars_used(execution: BacktestExecution) -> BarsUsed:
     candles = series.closed(end) - series.closed(frame.start)
     filled = series.filled_between(frame.start, end)
     return BarsUsed(candles, filled, series.sha256(frame.start, end))
+
+
+def live_data(journal: RunJournal, figures: BacktestStatistics) -> LiveStatistics:
+    """Figures of a live session together with what its journal has of it."""
+    counts = journal.counts
+    return live_statistics(
+        figures,
+        reversed(journal.events),
+        total_events=counts.total(),
+        total_scheduled=counts[Action.SCHEDULED],
+        total_opened=counts[Action.OPENED],
+        total_cancelled=counts[Action.CANCELLED],
+    )
 
 
 async def live_figures(
@@ -113,7 +127,7 @@ async def live_figures(
     series = None
     if market is not None:
         await _reach_back(market, journal.key.symbol, trades, settings)
-        series = _series(market, journal.key.symbol)
+        series = market.known(journal.key.symbol)
     return summarise(
         trades,
         frame_start=start,
@@ -136,7 +150,7 @@ async def _reach_back(
     if first is None:
         return
     since = first - settings.avg_price_candles_count * MINUTE
-    series = _series(market, symbol)
+    series = market.known(symbol)
     if series is not None and (series.at_start or series.first <= since):
         return
     try:
@@ -156,10 +170,3 @@ def _mark(series: BarSeries | None, settings: Settings) -> Callable[[int], float
         return float(column[closed - 1])
 
     return mark
-
-
-def _series(market: Market, symbol: str) -> BarSeries | None:
-    try:
-        return market.minutes(symbol)
-    except NoDataError:
-        return None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, MutableSequence
 from typing import Final, TypeAlias
 
 from engine.core.ledger import TradeLedger
-from engine.domain.changes import ErrorNote, JournalEvent, RunState
+from engine.domain.changes import ErrorNote, JournalEvent, RunState, when_of
 from engine.domain.events import Partial, RiskRejection
 from engine.domain.settings import Settings
 from engine.domain.signals import (
@@ -252,8 +252,7 @@ class RunJournal:
         """Whether an event of this run belongs to the present session."""
         if isinstance(event, Closed | Cancelled):
             return _identity(event) in present
-        when = event.timestamp if isinstance(event, Partial | RiskRejection) else event.when
-        return when >= (self.started_at or 0) // MINUTE * MINUTE
+        return when_of(event) >= (self.started_at or 0) // MINUTE * MINUTE
 
     def _recount(self, left: RunState) -> None:
         held = left.held.row if left.held is not None else None
