@@ -25,7 +25,7 @@ from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts, unti
 
 
 def footer(app: SignaldeckApp) -> list[str]:
-    return [item.id for item in app.screen.query_one(KeyBar).items]
+    return [item.id for item in app.screen.query_one(KeyBar).shown]
 
 
 def test_every_binding_has_an_id_and_a_sentence() -> None:
@@ -67,10 +67,14 @@ async def test_footer_and_help_list_the_keys_in_order_and_why_some_cannot_act(
     size: tuple[int, int],
 ) -> None:
     async with console(size=size) as (app, _, pilot):
-        assert footer(app) == [
-            "open", "run.new", "run.again", "run.stop", "run.close", "copy", "pane.next", "help",
-            "palette", "quit",
-        ]  # fmt: skip
+        assert footer(app) == (
+            ["open", "run.new", "run.again", "run.stop", "run.close", "help", "quit"]
+            if size == SMALL
+            else [
+                "open", "run.new", "run.again", "run.stop", "run.close", "run.cancel", "mark",
+                "export", "report", "pause", "copy", "pane.next", "help", "palette", "quit",
+            ]
+        )  # fmt: skip
         (line,) = lines(app.screen.query_one(KeyBar))
         assert "n New run" in line and "q Quit" in line
         listed = {a.binding.id for a in app.screen.active_bindings.values() if a.binding.id in KEYS}
@@ -97,12 +101,30 @@ async def test_footer_and_help_list_the_keys_in_order_and_why_some_cannot_act(
         assert isinstance(app.screen, BacktestsScreen), "modes are switched by number"
         await pilot.press("enter")
         await pilot.pause()
-        assert footer(app) == [
-            "open", "run.new", "report", "copy", "pane.next", "back", "help", "palette", "quit",
-        ]  # fmt: skip
+        assert footer(app) == (
+            ["open", "run.new", "report", "copy", "back", "help", "quit"]
+            if size == SMALL
+            else [
+                "open", "run.new", "export", "report", "pause", "copy", "pane.next", "back", "help",
+                "about", "palette", "quit",
+            ]
+        )  # fmt: skip
         await pilot.press("escape", "1")
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen)
+
+
+async def test_the_footer_shows_what_there_is_room_for_and_always_the_help() -> None:
+    async with console(size=(20, 10)) as (app, _, pilot):
+        bar = app.screen.query_one(KeyBar)
+        most = len(bar.items)
+        for width in (20, 40, 60, 100, 130, 160, 230):
+            await pilot.resize_terminal(width, 30)
+            await pilot.pause()
+            shown = footer(app)
+            assert {"help", "quit"} <= {*shown} and len(lines(bar)[0]) <= width
+            assert shown == [item.id for item in bar.items if item.id in shown], "the order stays"
+        assert len(shown) == most and {"mark", "export", "about", "run.stop_all"} <= {*shown}
 
 
 async def test_the_palette_runs_what_the_keys_do() -> None:
@@ -241,7 +263,10 @@ async def test_a_drain_can_be_cut_short() -> None:
 
 async def test_with_nothing_running_greyed_keys_say_why_and_the_question_is_short() -> None:
     async with console(empty_snapshot()) as (app, host, pilot):
-        assert greyed(app) == {"open", "copy", "run.stop", "run.again", "run.close"}
+        assert greyed(app) == {
+            "open", "copy", "run.stop", "run.again", "run.close", "run.cancel", "run.stop_all",
+            "run.close_all", "report", "export", "mark",
+        }  # fmt: skip
         for key, why in (
             ("enter", "the table is empty"),
             ("y", "there is no line here to copy"),
