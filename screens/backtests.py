@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from textual import on, work
@@ -11,14 +12,24 @@ from textual.binding import BindingType
 from console.keymap import bind
 from console.views import BacktestView
 from screens.base import BaseScreen
-from screens.confirm import Answer, ConfirmDialog
+from screens.batch_actions import (
+    ACTIONS,
+    act_on_backtests,
+    batch_name,
+    batch_refusal,
+    start_again,
+    stop_batch,
+)
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, backtest_facts
 from screens.report import show_result_report
 from screens.result import ResultScreen
+from screens.run_actions import READ_ONLY
+from screens.several import several_refusal
 from screens.text import clean, many
-from screens.widgets.backtest_tables import ENDED, FinishedTable, RunningTable
+from screens.widgets.backtest_tables import FinishedTable, RunningTable
 from screens.widgets.line_table import LineTable
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.pane import Pane, PaneStack
 
 
@@ -59,9 +70,8 @@ class BacktestsScreen(BaseScreen):
 
     def after_follow(self) -> None:
         """Titles and heights; a selected run that ends takes cursor and keys along."""
-        running, finished = len(self.running.rows), len(self.finished.rows)
-        self.running_pane.title.update(note=many(running, "run"))
-        self.finished_pane.title.update(note=many(finished, "run"))
+        self._count()
+        running = len(self.running.rows)
         # Title, headings and rows; an empty table needs its two lines of explanation.
         lines = min(max(running, 2), max(2, self.size.height // 3)) + 2
         self.running_pane.styles.height = lines
@@ -69,6 +79,21 @@ class BacktestsScreen(BaseScreen):
             if self.running.has_focus:
                 self.finished.focus()
             self._followed = ""
+
+    @on(MarkedTable.Marked)
+    def _count(self) -> None:
+        for pane, table in (
+            (self.running_pane, self.running),
+            (self.finished_pane, self.finished),
+        ):
+            pane.title.update(note=many(len(table.rows), "run") + table.marked_note)
+        self.refresh_bindings()
+
+    def on_descendant_focus(self) -> None:
+        """Whoever goes to the finished ones stays with none of the running any more."""
+        if self.finished.has_focus:
+            self._followed = ""
+        self.remember()
 
     @on(LineTable.Moved, "#running")
     def remember(self) -> None:
@@ -86,7 +111,9 @@ class BacktestsScreen(BaseScreen):
 
     def reason(self, action: str) -> str:
         """Why an action cannot act now."""
-        if action not in ("stop_run", "start_again", "report"):
+        if action in ACTIONS and self.context.host.read_only:
+            return READ_ONLY
+        if action not in (*ACTIONS, "report"):
             return super().reason(action)
         view = self.current_view()
         if view is None:
@@ -94,16 +121,22 @@ class BacktestsScreen(BaseScreen):
                 "no backtest is selected - {pane.next} goes to the other pane",
                 ", {run.new} starts one",
             )
-        name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
         if action == "report":
-            return "" if view.outcome is not None else f"{name} has no result ({view.status})"
-        if action == "stop_run" and view.status in ENDED:
-            return f"{name} has ended ({view.status})"
-        if action == "stop_run" and view.status == "stopping":
-            return f"{name} is stopping already"
-        if action == "start_again" and view.status not in ENDED:
-            return f"{name} has not ended yet ({view.status})"
-        return ""
+            has = view.outcome is not None
+            return "" if has else f"{batch_name(view)} has no result ({view.status})"
+        selected = self._selected()
+        if selected:
+            return several_refusal([batch_refusal(action, one) for one in selected])
+        return batch_refusal(action, view)
+
+    def _focused(self) -> RunningTable | FinishedTable | None:
+        if self.running.has_focus:
+            return self.running
+        return self.finished if self.finished.has_focus else None
+
+    def _selected(self) -> tuple[BacktestView, ...]:
+        table = self._focused()
+        return () if table is None else table.marked
 
     @on(LineTable.Opened)
     def open_row(self) -> None:
@@ -125,35 +158,20 @@ class BacktestsScreen(BaseScreen):
 
     @work
     async def action_stop_run(self) -> None:
-        """Ask, then stop the backtest under the cursor."""
-        view = self.current_view()
-        if view is None:
-            return
-        dialog = ConfirmDialog(
-            f"Stop the backtest of {view.strategy_name} on {view.symbol}?",
-            "It opens nothing new and ends; what it has done so far is kept as its result.",
-            (Answer("no", "No, let it run"), Answer("yes", "Stop")),
-        )
-        if await self.app.push_screen_wait(dialog) != "yes":
-            return
-        host = self.context.host
-        sentence = await self.ask(lambda: host.stop_run(view.run_id), "stop")
-        if sentence is not None:
-            self.notify(clean(sentence), title="stopping", markup=False)
+        """Ask, then stop the backtest under the cursor, or the selected ones."""
+        await self._act("stop_run", stop_batch)
 
     @work
     async def action_start_again(self) -> None:
-        """Run the backtest under the cursor once more."""
-        view = self.current_view()
-        if view is None:
-            return
-        host = self.context.host
-        before = {view.run_id for view in self.context.snapshot.backtests}
-        sentence = await self.ask(lambda: host.start_again(view.run_id), "start")
-        if sentence is None:
-            return
-        self.notify(clean(sentence), title="started", markup=False)
-        for started in self.context.snapshot.backtests:
-            if started.run_id not in before:
-                self.select_run(started.run_id)
-                return
+        """Run the backtest under the cursor, or the selected ones, once more."""
+        await self._act("start_again", start_again)
+
+    async def _act(
+        self, name: str, action: Callable[[BaseScreen, BacktestView], Awaitable[None]]
+    ) -> None:
+        table, view, selected = self._focused(), self.current_view(), self._selected()
+        if table is not None and selected:
+            if await act_on_backtests(self, name, selected):
+                table.action_clear_marks()
+        elif view is not None:
+            await action(self, view)

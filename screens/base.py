@@ -25,11 +25,11 @@ from engine.domain.errors import EngineError
 from screens.clipboard import copy_native
 from screens.confirm import Answer, ConfirmDialog
 from screens.context import ScreenContext
-from screens.export import counted, exported, file_name, write
+from screens.export import chosen, exported, file_name, write
 from screens.following import word_empty_tables
 from screens.layout import ignored, recalled_list
 from screens.spelling import spell
-from screens.text import clean, many
+from screens.text import clean
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
@@ -272,9 +272,11 @@ class BaseScreen(Screen[None]):
         if table is None:
             return
         name = table.id or "table"
+        # What the question counts is what is written, however rows come and go meanwhile.
+        rows, words = chosen(table)
         form = await self.app.push_screen_wait(
             ConfirmDialog(
-                f"Export {many(counted(table), 'line')} of {name}?",
+                f"Export {words} in {name}?",
                 f"As a file in {Path.cwd()}, where nothing is replaced.",
                 (
                     Answer("no", "No"), Answer("markdown", "Markdown"), Answer("csv", "CSV"),
@@ -286,7 +288,7 @@ class BaseScreen(Screen[None]):
             return
         path = Path.cwd() / file_name(name, form, self.context.now())
         try:
-            written = await asyncio.to_thread(write, path, exported(table, form))
+            written = await asyncio.to_thread(write, path, exported(table, form, rows))
         except OSError as error:
             text = f"{path}: {error.strerror or error}"
             self.notify(clean(text), title="export failed", severity="error", markup=False)

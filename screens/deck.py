@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final
 
 from textual import on, work
@@ -12,25 +11,13 @@ from textual.geometry import Size
 
 from console.keymap import bind
 from console.views import FeedEntry, InstanceView, MilestoneView, RejectionView
-from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, entry_facts
 from screens.instance import InstanceScreen
 from screens.life import LifeScreen
-from screens.report import show_report
 from screens.risk import rejection_facts
-from screens.run_actions import (
-    READ_ONLY,
-    all_refusal,
-    cancel_signal,
-    close_all,
-    close_now,
-    run_refusal,
-    start_again,
-    stop_all,
-    stop_run,
-)
-from screens.several import act_on_several, several_refusal
+from screens.run_actions import READ_ONLY, all_refusal, close_all, stop_all
+from screens.run_screen import RunScreen
 from screens.spelling import spell
 from screens.text import clean, many
 from screens.widgets.feed_table import FeedTable
@@ -45,7 +32,6 @@ from screens.widgets.scheduled_table import ScheduledTable
 from screens.widgets.tones import Cell
 from screens.widgets.totals_line import TotalsLine
 
-_RUN_ACTIONS = ("stop_run", "start_again", "close_now", "cancel_signal")
 _LOWER_LINES: Final = (6, 8)
 """Lines of the lower panes with their titles, on a tall terminal and on a very tall one."""
 _VERY_TALL: Final = 44
@@ -53,19 +39,14 @@ _WIDE: Final = 150
 """Terminal columns from which the three lower panes stand side by side."""
 
 
-class DeckScreen(BaseScreen):
+class DeckScreen(RunScreen):
     """Instances, the signal feed, and below what waits, milestones, refusals; totals at last."""
 
     mode_name = "Deck"
     CSS_PATH = ["base.tcss", "deck.tcss"]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("run.stop", "stop_run"),
-        bind("run.again", "start_again"),
-        bind("run.close", "close_now"),
-        bind("run.cancel", "cancel_signal"),
         bind("run.stop_all", "stop_all"),
         bind("run.close_all", "close_all"),
-        bind("report", "report", show=False),
     ]
 
     def __init__(self, context: ScreenContext) -> None:
@@ -106,7 +87,6 @@ class DeckScreen(BaseScreen):
         snapshot = self.context.snapshot
         self._count_runs()
         self.feed_pane.title.update(note=f"{snapshot.feed_total:,} so far")
-        self.scheduled_pane.title.update(note=f"{snapshot.header.scheduled} waiting")
         self.partials_pane.title.update(note=f"{len(snapshot.milestones):,} kept")
         refused = sum(view.count for view in snapshot.rejections)
         self.refusals_pane.title.update(note=many(refused, "signal"))
@@ -116,9 +96,11 @@ class DeckScreen(BaseScreen):
 
     @on(MarkedTable.Marked)
     def _count_runs(self) -> None:
-        chosen = len(self.instances.marked)
-        note = many(len(self.context.snapshot.instances), "run")
-        self.instances_pane.title.update(note=f"{note}, {chosen} selected" if chosen else note)
+        snapshot = self.context.snapshot
+        runs = many(len(snapshot.instances), "run")
+        self.instances_pane.title.update(note=runs + self.instances.marked_note)
+        waiting = f"{snapshot.header.scheduled} waiting"
+        self.scheduled_pane.title.update(note=waiting + self.scheduled.marked_note)
         self.refresh_bindings()
 
     def arrange_panes(self, size: Size) -> None:
@@ -168,27 +150,29 @@ class DeckScreen(BaseScreen):
 
     # Keys
 
-    def reason(self, action: str) -> str:
-        """Why an action cannot act now."""
-        if self.context.host.read_only and action in (*_RUN_ACTIONS, "stop_all", "close_all"):
-            return READ_ONLY
-        if action in ("stop_all", "close_all"):
-            return all_refusal(action, self.context.snapshot.instances)
-        if action not in (*_RUN_ACTIONS, "report"):
-            return super().reason(action)
-        view = self.instances.current
-        if view is None:
+    def run_tables(self) -> tuple[MarkedTable[InstanceView], ...]:
+        """The runs, and those with a signal that waits."""
+        return (self.instances, self.scheduled)
+
+    def why_no_run(self) -> str:
+        """Why the keys are about no run."""
+        if not self.instances.rows:
             return self.context.inviting(
                 "there is no live run", " - press {run.new} to start one"
             )
-        if not self.instances.has_focus:
-            if self.feed.has_focus:
-                return "the keys are in the signal feed - {pane.previous} goes to the runs"
-            return "the keys are in another pane - {pane.next} goes on towards the runs"
-        if action == "report":
-            return ""
-        marked = self.instances.marked
-        return several_refusal(action, marked) if marked else run_refusal(action, view)
+        if self.scheduled.has_focus:
+            return "no signal is waiting for its entry - {pane.next} goes on towards the runs"
+        if self.feed.has_focus:
+            return "the keys are in the signal feed - {pane.previous} goes to the runs"
+        return "the keys are in another pane - {pane.next} goes on towards the runs"
+
+    def reason(self, action: str) -> str:
+        """Why an action cannot act now."""
+        if action not in ("stop_all", "close_all"):
+            return super().reason(action)
+        if self.context.host.read_only:
+            return READ_ONLY
+        return all_refusal(action, self.context.snapshot.instances)
 
     @on(LineTable.Opened)
     def open_row(self, message: LineTable.Opened) -> None:
@@ -205,26 +189,6 @@ class DeckScreen(BaseScreen):
             self.app.push_screen(DetailDialog("Risk rejection", rejection_facts(row)))
 
     @work
-    async def action_stop_run(self) -> None:
-        """Ask, then stop the run under the cursor gracefully."""
-        await self._act("stop_run", stop_run)
-
-    @work
-    async def action_start_again(self) -> None:
-        """Start the run under the cursor again."""
-        await self._act("start_again", start_again)
-
-    @work
-    async def action_close_now(self) -> None:
-        """Let the symbol be typed, then close the position under the cursor."""
-        await self._act("close_now", close_now)
-
-    @work
-    async def action_cancel_signal(self) -> None:
-        """Ask, then cancel the scheduled signal under the cursor."""
-        await self._act("cancel_signal", cancel_signal)
-
-    @work
     async def action_stop_all(self) -> None:
         """Ask, then stop every run gracefully."""
         await stop_all(self)
@@ -233,20 +197,3 @@ class DeckScreen(BaseScreen):
     async def action_close_all(self) -> None:
         """Let CLOSE ALL be typed, then close every position."""
         await close_all(self)
-
-    @work
-    async def action_report(self) -> None:
-        """Show the report of the run under the cursor."""
-        view = self.instances.current
-        if view is not None:
-            await show_report(self, view)
-
-    async def _act(
-        self, name: str, action: Callable[[BaseScreen, InstanceView], Awaitable[None]]
-    ) -> None:
-        view = self.instances.current
-        if marked := self.instances.marked:
-            if await act_on_several(self, name, marked):
-                self.instances.action_clear_marks()
-        elif view is not None:
-            await action(self, view)

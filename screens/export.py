@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from screens.text import many
 from screens.widgets.line_table import LineTable
 from screens.widgets.marked_table import MarkedTable
 from screens.widgets.text_view import TextView
@@ -28,14 +29,15 @@ _NUMBER: Final = re.compile(r"[+-]?\d{1,3}(,?\d{3})*(\.\d+)?")
 _FORMULA: Final = ("=", "+", "-", "@")
 
 
-def exported(table: LineTable[Any], form: str) -> str:
-    """The selected rows of a table, or all of them, as text of a format.
+def exported(table: LineTable[Any], form: str, rows: Sequence[Any] | None = None) -> str:
+    """Rows of a table as text of a format.
 
     Args:
-        table: what to write.
+        table: whose columns to write.
         form: one of `SUFFIXES`.
+        rows: of the table; by default all of them.
     """
-    rows = _chosen(table)
+    rows = table.rows if rows is None else rows
     if isinstance(table, TextView) and form == "markdown":
         return "".join(f"{table.row_text(row)}\n" for row in rows)
     titles = _titles(table)
@@ -44,9 +46,12 @@ def exported(table: LineTable[Any], form: str) -> str:
     return writers[form](titles, cells)
 
 
-def counted(table: LineTable[Any]) -> int:
-    """How many rows `exported` writes."""
-    return len(_chosen(table))
+def chosen(table: LineTable[Any]) -> tuple[Sequence[Any], str]:
+    """The rows to export, and how many they are in words: the selected ones where there are any."""
+    marked = table.marked if isinstance(table, MarkedTable) else ()
+    if marked:
+        return marked, f"{many(len(marked), 'selected line')} of {len(table.rows):,}"
+    return table.rows, many(len(table.rows), "line")
 
 
 def file_name(name: str, form: str, now: int) -> str:
@@ -77,11 +82,6 @@ def write(path: Path, text: str) -> Path:
             free = path.with_stem(f"{path.stem}-{count}")
         else:
             return free
-
-
-def _chosen(table: LineTable[Any]) -> Sequence[Any]:
-    marked = table.marked if isinstance(table, MarkedTable) else ()
-    return marked or table.rows
 
 
 def _titles(table: LineTable[Any]) -> Cells:

@@ -8,7 +8,6 @@ bar, never on a timer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 from typing import ClassVar, Final
 
@@ -19,19 +18,10 @@ from textual.binding import BindingType
 from console.keymap import bind
 from console.views import BarsView, FeedEntry, InstanceDetail, InstanceView, MilestoneView
 from engine.domain.errors import EngineError
-from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.detail import DetailDialog, Fact, entry_facts
 from screens.life import LifeScreen
-from screens.report import show_report
-from screens.run_actions import (
-    READ_ONLY,
-    cancel_signal,
-    close_now,
-    run_refusal,
-    start_again,
-    stop_run,
-)
+from screens.run_screen import RunScreen
 from screens.text import clean, count, many, minute
 from screens.widgets.candle_chart import CandleChart, Levels
 from screens.widgets.facts_table import FactsTable
@@ -49,12 +39,11 @@ from screens.widgets.tones import Cell, spans
 INTERVALS: Final = ("1m", "5m", "15m", "1h")
 """Intervals the candles are drawn in, one after the other."""
 
-_RUN_ACTIONS: Final = ("stop_run", "start_again", "close_now", "cancel_signal")
 _LEAST_PAUSE: Final = 1.0
 """Seconds between two questions to the host; a fast simulated clock closes many bars in one."""
 
 
-class InstanceScreen(BaseScreen):
+class InstanceScreen(RunScreen):
     """One live run.
 
     Args:
@@ -66,12 +55,7 @@ class InstanceScreen(BaseScreen):
     CSS_PATH = ["base.tcss", "instance.tcss"]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "app.pop_screen"),
-        bind("run.stop", "stop_run"),
-        bind("run.again", "start_again"),
-        bind("run.close", "close_now"),
-        bind("run.cancel", "cancel_signal"),
         bind("chart.interval", "next_interval"),
-        bind("report", "report", show=False),
     ]
 
     def __init__(self, context: ScreenContext, run_id: str, mode_name: str = "Deck") -> None:
@@ -228,20 +212,13 @@ class InstanceScreen(BaseScreen):
 
     # Keys
 
-    def reason(self, action: str) -> str:
-        """Why an action cannot act now."""
-        if action not in _RUN_ACTIONS:
-            return super().reason(action)
-        if self.context.host.read_only:
-            return READ_ONLY
-        view = self.view
-        return "the run does not exist any more" if view is None else run_refusal(action, view)
+    def current_run(self) -> InstanceView | None:
+        """The run, wherever the focus is."""
+        return self.view
 
-    @work
-    async def action_report(self) -> None:
-        """Show the report on a screen of its own."""
-        if self.view is not None:
-            await show_report(self, self.view)
+    def why_no_run(self) -> str:
+        """The run was there when the screen was opened."""
+        return "the run does not exist any more"
 
     def action_next_interval(self) -> None:
         """Draw candles of the next interval."""
@@ -267,31 +244,6 @@ class InstanceScreen(BaseScreen):
             name, value = row
             error = self.detail.error if self.detail is not None and name == "last error" else ""
             self.app.push_screen(DetailDialog(name, (Fact(name, error or value),)))
-
-    @work
-    async def action_stop_run(self) -> None:
-        """Ask, then stop the run gracefully."""
-        await self._act(stop_run)
-
-    @work
-    async def action_start_again(self) -> None:
-        """Start the run again."""
-        await self._act(start_again)
-
-    @work
-    async def action_close_now(self) -> None:
-        """Let the symbol be typed, then close the position."""
-        await self._act(close_now)
-
-    @work
-    async def action_cancel_signal(self) -> None:
-        """Ask, then cancel the scheduled signal."""
-        await self._act(cancel_signal)
-
-    async def _act(self, action: Callable[[BaseScreen, InstanceView], Awaitable[None]]) -> None:
-        view = self.view
-        if view is not None:
-            await action(self, view)
 
 
 def _where(view: InstanceView) -> tuple[str, str, str]:

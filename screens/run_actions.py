@@ -1,4 +1,4 @@
-"""What an operator does to live runs, wherever they are shown: the questions, and the commands.
+"""What an operator does to live runs, one or several: the questions, and the commands.
 
 A question says what will happen before it happens, starts on No, and what books money has to be
 typed. Why an action cannot act is told here as well, so every screen gives the same reason.
@@ -7,15 +7,19 @@ typed. Why an action cannot act is told here as well, so every screen gives the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from console.views import InstanceView, Quote
 from engine.domain.errors import EngineError
 from screens.base import BaseScreen
 from screens.confirm import Answer, ConfirmDialog
-from screens.text import clean, many, price, span, time_of_day
+from screens.several import BulkCommand, Typed, answered
+from screens.text import clean, many, percent, price, span, time_of_day
 from screens.typed import TypedDialog
 
 CLOSE_ALL: Final = "CLOSE ALL"
@@ -37,7 +41,7 @@ def run_refusal(action: str, view: InstanceView) -> str:
         action: ``stop_run``, ``start_again``, ``close_now`` or ``cancel_signal``.
         view: the run.
     """
-    name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
+    name = clean(_name(view))
     waiting = view.position.endswith("waiting")
     if action == "start_again":
         return "" if view.status in _ENDED else f"{name} is running already"
@@ -120,6 +124,80 @@ async def cancel_signal(screen: BaseScreen, view: InstanceView) -> None:
         _tell(screen, said, "cancel")
 
 
+ACTIONS: Final[Mapping[str, Callable[[BaseScreen, InstanceView], Awaitable[None]]]] = (
+    MappingProxyType(
+        {
+            "stop_run": stop_run,
+            "start_again": start_again,
+            "close_now": close_now,
+            "cancel_signal": cancel_signal,
+        }
+    )
+)
+"""What can be done to one run, by the names `run_refusal` and `bulk_command` know."""
+
+
+def bulk_command(screen: BaseScreen, action: str) -> BulkCommand[InstanceView]:
+    """One of `ACTIONS` for several runs.
+
+    Args:
+        screen: where it is asked.
+        action: its name.
+    """
+    host = screen.context.host
+    stop = BulkCommand[InstanceView](
+        verb="Stop",
+        question=lambda amount: f"Stop {many(amount, 'run')}?",
+        remark="No new signals.",
+        key=lambda view: view.instance_id,
+        name=_name,
+        refusal=partial(run_refusal, action),
+        effect=_stops,
+        command=host.stop_run,
+        now=lambda: screen.context.snapshot.instances,
+        same=lambda asked, now: True,
+    )
+    if action == "stop_run":
+        return stop
+    if action == "start_again":
+        return replace(
+            stop,
+            verb="Start",
+            question=lambda amount: f"Start {many(amount, 'run')}?",
+            remark="",
+            effect=lambda view: f"is {view.status}, runs again",
+            command=host.start_again,
+        )
+    if action == "cancel_signal":
+        return replace(
+            stop,
+            verb="Cancel",
+            question=lambda amount: f"Cancel {many(amount, 'scheduled signal')}?",
+            remark="The runs go on and may signal again.",
+            effect=lambda view: f"waits for {price(view.entry)}",
+            command=host.cancel_run,
+            same=_holds_the_same,
+        )
+    return _closing(screen, stop)
+
+
+def _closing(screen: BaseScreen, stop: BulkCommand[InstanceView]) -> BulkCommand[InstanceView]:
+    return replace(
+        stop,
+        verb="Close now",
+        question=lambda amount: f"Close {many(amount, 'open position')} at market now?",
+        remark=f"Each books its price at the next instant; the runs go on. {NO_ORDER}",
+        effect=lambda view: f"{view.position}, {percent(view.pnl_percent)} %",
+        command=screen.context.host.close_run,
+        same=_holds_the_same,
+        typed=Typed(
+            word=lambda views: f"CLOSE {len(views)}" if len(views) > 1 else views[0].symbol,
+            yes=lambda amount: f"Close {amount} now",
+            quotes=partial(_quotes, screen),
+        ),
+    )
+
+
 async def stop_all(screen: BaseScreen) -> None:
     """Ask, then stop every run gracefully."""
     views = _running(screen.context.snapshot.instances)
@@ -157,6 +235,34 @@ async def close_all(screen: BaseScreen) -> None:
         _tell(screen, await screen.ask(lambda: host.close_runs(ids), "close all"), "close all")
 
 
+def _name(view: InstanceView) -> str:
+    return f"{view.strategy_name} {view.symbol}"
+
+
+def _stops(view: InstanceView) -> str:
+    if view.position.endswith("waiting"):
+        return "its scheduled signal is cancelled, then it ends"
+    return f"its {view.position} is watched to the end, then it ends" if view.position else "ends"
+
+
+async def _quotes(screen: BaseScreen, views: Sequence[InstanceView]) -> list[str]:
+    """What each close would book, with the age of the price where it is old."""
+    host, now = screen.context.host, screen.context.now()
+    found = await asyncio.gather(
+        *(answered(host.quote, view.instance_id) for view in views), return_exceptions=True
+    )
+    texts: list[str] = []
+    for quote in found:
+        if isinstance(quote, BaseException):
+            texts.append(f"no price: {quote}")
+            continue
+        kind = "VWAP" if quote.is_vwap else "newest close"
+        age = span(max(0, now - quote.at) / 1000)
+        late = f"STALE, {age} old" if quote.stale else f"{age} ago"
+        texts.append(f"books about {price(quote.price)} ({kind}, {late})")
+    return texts
+
+
 def _what_stopping_does(view: InstanceView) -> str:
     if view.position.endswith("waiting"):
         return "No new signals. The scheduled signal is cancelled, and the run ends."
@@ -187,12 +293,15 @@ def _is_the_same(screen: BaseScreen, view: InstanceView) -> bool:
     """Whether the run still holds what the question was about; if not, it is told."""
     runs = screen.context.snapshot.instances
     now = next((run for run in runs if run.instance_id == view.instance_id), None)
-    if now is not None and (now.signal_id, now.position) == (view.signal_id, view.position):
+    if now is not None and _holds_the_same(view, now):
         return True
-    name = f"{clean(view.strategy_name)} {clean(view.symbol)}"
-    text = f"{name} does not hold that any more: nothing done"
+    text = f"{clean(_name(view))} does not hold that any more: nothing done"
     screen.notify(text, title="too late", severity="warning", markup=False)
     return False
+
+
+def _holds_the_same(asked: InstanceView, now: InstanceView) -> bool:
+    return (now.signal_id, now.position) == (asked.signal_id, asked.position)
 
 
 def _running(views: Sequence[InstanceView]) -> list[InstanceView]:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import BindingType
 
+from console.keymap import bind
 from console.views import InstanceView, MilestoneView
-from screens.base import BaseScreen
 from screens.context import ScreenContext
 from screens.instance import InstanceScreen
 from screens.life import LifeScreen
+from screens.run_screen import RunScreen
 from screens.text import many
 from screens.widgets.line_table import LineTable
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.milestone_tables import LaddersTable, MilestonesTable
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.scheduled_table import ScheduledTable
 
 
-class ScheduledScreen(BaseScreen):
+class ScheduledScreen(RunScreen):
     """Waiting signals, ladders, milestones."""
 
     mode_name = "Scheduled"
     CSS_PATH = ["base.tcss", "scheduled.tcss"]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Here signals are cancelled more often than runs are resumed; the footer has room for one.
+        bind("run.cancel", "cancel_signal", show=True),
+        bind("run.again", "start_again", show=False),
+    ]
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
@@ -46,14 +56,35 @@ class ScheduledScreen(BaseScreen):
 
     def after_follow(self) -> None:
         """Titles, and room where the rows are."""
+        self._count()
         waiting, held = len(self.scheduled.rows), len(self.ladders.rows)
-        self.scheduled_pane.title.update(note=f"{waiting} waiting")
-        self.ladders_pane.title.update(note=many(held, "position"))
         self.milestones_pane.title.update(note=f"{len(self.milestones.rows):,} kept")
         short = self.query_one(PaneStack).short
         for pane, rows in ((self.scheduled_pane, waiting), (self.ladders_pane, held)):
             # Title, headings and rows; an empty table needs two lines of explanation.
             pane.limit(None if short else max(3, rows + 1) + 2)
+
+    @on(MarkedTable.Marked)
+    def _count(self) -> None:
+        waiting, held = self.scheduled, self.ladders
+        self.scheduled_pane.title.update(note=f"{len(waiting.rows)} waiting{waiting.marked_note}")
+        positions = many(len(held.rows), "position")
+        self.ladders_pane.title.update(note=positions + held.marked_note)
+        self.refresh_bindings()
+
+    # Keys
+
+    def run_tables(self) -> tuple[MarkedTable[InstanceView], ...]:
+        """Runs whose signal waits, and runs that hold a position."""
+        return (self.scheduled, self.ladders)
+
+    def why_no_run(self) -> str:
+        """Why the keys are about no run."""
+        if self.scheduled.has_focus:
+            return "no signal is waiting for its entry - {pane.next} goes to the open positions"
+        if self.ladders.has_focus:
+            return "no position is open - {pane.previous} goes to the scheduled signals"
+        return "a milestone is over and done - {pane.previous} goes to the open positions"
 
     @on(LineTable.Opened)
     def open_row(self, message: LineTable.Opened) -> None:

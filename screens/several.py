@@ -7,162 +7,156 @@ things go on, so what is gone by then is left alone as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from console.views import InstanceView
 from engine.domain.errors import EngineError
 from screens.base import BaseScreen
 from screens.confirm import Answer, ConfirmDialog
-from screens.run_actions import NO_ORDER, run_refusal
 from screens.spelling import spell
-from screens.text import clean, many, percent, price, span
+from screens.text import clean, many
 from screens.typed import TypedDialog
+
+View = TypeVar("View")
+Answered = TypeVar("Answered")
 
 LISTED: Final = 30
 """Runs a question names; the others are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """How an action is spoken of: the question's verb, its remark, and what a run is told."""
+# Without slots: `typing` tells a subscripted generic its arguments by setting an attribute.
+@dataclass(frozen=True)
+class Typed(Generic[View]):
+    """What a command needs whose yes has to be typed.
+
+    Attributes:
+        word: what has to be typed for those runs.
+        yes: what the confirming button says for so many runs.
+        quotes: awaited for a price in words for each of those runs.
+    """
+
+    word: Callable[[Sequence[View]], str]
+    yes: Callable[[int], str]
+    quotes: Callable[[Sequence[View]], Awaitable[list[str]]]
+
+
+@dataclass(frozen=True)
+class BulkCommand(Generic[View]):
+    """A command that can be given to several runs of one kind, and how it is spoken of.
+
+    Attributes:
+        verb: what the yes says, such as ``Stop``.
+        question: asks it of so many runs.
+        remark: what is true for all of them, "" for nothing.
+        key: a run's id.
+        name: how a run is called.
+        refusal: why a run cannot take it now, "" when it can; may name keys.
+        effect: what will happen to a run.
+        command: gives it to the run of that id.
+        now: the runs as they are.
+        same: whether a run is still what was asked about (first as asked about, then as it is).
+        typed: set where yes has to be typed.
+    """
 
     verb: str
+    question: Callable[[int], str]
     remark: str
-    effect: Callable[[InstanceView], str]
+    key: Callable[[View], str]
+    name: Callable[[View], str]
+    refusal: Callable[[View], str]
+    effect: Callable[[View], str]
+    command: Callable[[str], Future[str]]
+    now: Callable[[], Iterable[View]]
+    same: Callable[[View, View], bool]
+    typed: Typed[View] | None = None
 
 
-def _stops(view: InstanceView) -> str:
-    if view.position.endswith("waiting"):
-        return "its scheduled signal is cancelled, then it ends"
-    return f"its {view.position} is watched to the end, then it ends" if view.position else "ends"
+def several_refusal(reasons: Sequence[str]) -> str:
+    """Why a command can be given to none of the selected runs, "" when to some.
 
-
-def _closes(view: InstanceView) -> str:
-    return f"{view.position}, {percent(view.pnl_percent)} %"
-
-
-_ACTIONS: Final[dict[str, _Words]] = {
-    "stop_run": _Words("Stop", "No new signals.", _stops),
-    "start_again": _Words("Start", "", lambda view: f"is {view.status}, runs again"),
-    "close_now": _Words(
-        "Close now",
-        f"Each books its price at the next instant; the runs go on. {NO_ORDER}",
-        _closes,
-    ),
-    "cancel_signal": _Words(
-        "Cancel", "The runs go on and may signal again.", lambda v: f"waits for {price(v.entry)}"
-    ),
-}
-
-
-def several_refusal(action: str, views: Sequence[InstanceView]) -> str:
-    """Why an action can be done to none of the runs, "" when to some."""
-    reasons = [run_refusal(action, view) for view in views]
+    Args:
+        reasons: of each run, "" where it can take it.
+    """
     return "" if not all(reasons) else f"none of the selected: {reasons[0]}"
 
 
-async def act_on_several(screen: BaseScreen, action: str, views: Sequence[InstanceView]) -> bool:
+async def act_on_several(
+    screen: BaseScreen, bulk: BulkCommand[View], views: Sequence[View]
+) -> bool:
     """Ask once, then give a command to every run that can take it; whether it was given.
 
     Args:
         screen: where it is asked.
-        action: as of `run_refusal`.
+        bulk: the command.
         views: the selected runs.
     """
-    able = [view for view in views if not run_refusal(action, view)]
-    if not able or not await _agreed(screen, action, able, views):
+    able = [view for view in views if not bulk.refusal(view)]
+    if not able or not await _agreed(screen, bulk, able, views):
         return False
-    host, words = screen.context.host, _ACTIONS[action]
-    now = {view.instance_id: view for view in screen.context.snapshot.instances}
-    same = [view for view in able if _same(action, view, now.get(view.instance_id))]
-    commands: dict[str, Callable[[str], Future[str]]] = {
-        "stop_run": host.stop_run,
-        "start_again": host.start_again,
-        "close_now": host.close_run,
-        "cancel_signal": host.cancel_run,
-    }
+    now = {bulk.key(view): view for view in bulk.now()}
+    same = [view for view in able if _stands(bulk, view, now.get(bulk.key(view)))]
     screen.end_pause()
     answers = await asyncio.gather(
-        *(asyncio.wrap_future(commands[action](view.instance_id)) for view in same),
-        return_exceptions=True,
+        *(answered(bulk.command, bulk.key(view)) for view in same), return_exceptions=True
     )
-    refused = [_refusal(view, said) for view, said in zip(same, answers, strict=True)]
-    refused += [f"{_name(view)} has moved on: nothing done" for view in able if view not in same]
+    refused = [_refusal(bulk.name(view), said) for view, said in zip(same, answers, strict=True)]
+    refused += [
+        f"{bulk.name(view)} has moved on: nothing done" for view in able if view not in same
+    ]
     problems = [text for text in refused if text]
     done = f"{len(able) - len(problems)} of {len(able)} done"
     screen.notify(
         clean("; ".join([done, *problems])),
-        title=f"{words.verb.lower()}, {many(len(able), 'run')}",
+        title=f"{bulk.verb.lower()}, {many(len(able), 'run')}",
         severity="warning" if problems else "information",
         markup=False,
     )
     return True
 
 
+async def answered(command: Callable[[str], Future[Answered]], key: str) -> Answered:
+    """What the host answers; what is wrong with the giving is raised here as well."""
+    return await asyncio.wrap_future(command(key))
+
+
 async def _agreed(
-    screen: BaseScreen, action: str, able: Sequence[InstanceView], views: Sequence[InstanceView]
+    screen: BaseScreen, bulk: BulkCommand[View], able: Sequence[View], views: Sequence[View]
 ) -> bool:
-    words = _ACTIONS[action]
-    lines = [f"{_name(view)}: {words.effect(view)}" for view in able]
-    if action == "close_now":
-        quotes = await _quotes(screen, able)
-        lines = [f"{line}, {quote}" for line, quote in zip(lines, quotes, strict=True)]
-    for view in views:
-        if why := run_refusal(action, view):
-            lines.append(f"left alone: {spell(screen, clean(why))}")
-    shown = lines[:LISTED]
+    question = bulk.question(len(able))
+    alone = [f"left alone: {spell(screen, clean(why))}" for v in views if (why := bulk.refusal(v))]
+    effects = [f"{bulk.name(view)}: {bulk.effect(view)}" for view in able]
+    if bulk.typed is None:
+        detail = _listed(bulk.remark, [*effects, *alone])
+        answers = (Answer("no", "No, leave them"), Answer("yes", bulk.verb))
+        return await screen.app.push_screen_wait(ConfirmDialog(question, detail, answers)) == "yes"
+    typed, shown = bulk.typed, [""]
+
+    async def renew() -> None:
+        quotes = await typed.quotes(able[:LISTED])
+        priced = [f"{effect}, {quote}" for effect, quote in zip(effects, quotes, strict=False)]
+        shown[0] = _listed(bulk.remark, [*priced, *effects[LISTED:], *alone])
+
+    await renew()
+    word, yes = typed.word(able), typed.yes(len(able))
+    dialog = TypedDialog(question, lambda: shown[0], word, yes, renew)
+    return bool(await screen.app.push_screen_wait(dialog))
+
+
+def _listed(remark: str, lines: Sequence[str]) -> str:
+    shown = [*([remark] if remark else []), *lines[:LISTED]]
     if len(lines) > LISTED:
         shown.append(f"and {len(lines) - LISTED} more")
-    detail = "\n".join([words.remark, *shown] if words.remark else shown)
-    if action == "close_now":
-        word = f"CLOSE {len(able)}" if len(able) > 1 else able[0].symbol
-        question = f"Close {many(len(able), 'open position')} at market now?"
-        dialog = TypedDialog(question, lambda: detail, word, f"Close {len(able)} now")
-        return bool(await screen.app.push_screen_wait(dialog))
-    what = "scheduled signal" if action == "cancel_signal" else "run"
-    confirm = ConfirmDialog(
-        f"{words.verb} {many(len(able), what)}?",
-        detail,
-        (Answer("no", "No, leave them"), Answer("yes", words.verb)),
-    )
-    return await screen.app.push_screen_wait(confirm) == "yes"
+    return "\n".join(shown)
 
 
-async def _quotes(screen: BaseScreen, views: Sequence[InstanceView]) -> list[str]:
-    """What each close would book, with the age of the price where it is old."""
-    host, now = screen.context.host, screen.context.now()
-    found = await asyncio.gather(
-        *(asyncio.wrap_future(host.quote(view.instance_id)) for view in views),
-        return_exceptions=True,
-    )
-    texts: list[str] = []
-    for quote in found:
-        if isinstance(quote, BaseException):
-            texts.append(f"no price: {quote}")
-            continue
-        kind = "VWAP" if quote.is_vwap else "newest close"
-        age = span(max(0, now - quote.at) / 1000)
-        late = f"STALE, {age} old" if quote.stale else f"{age} ago"
-        texts.append(f"books about {price(quote.price)} ({kind}, {late})")
-    return texts
+def _stands(bulk: BulkCommand[View], asked: View, now: View | None) -> bool:
+    return now is not None and not bulk.refusal(now) and bulk.same(asked, now)
 
 
-def _same(action: str, asked: InstanceView, now: InstanceView | None) -> bool:
-    if now is None or run_refusal(action, now):
-        return False
-    held = (now.signal_id, now.position) == (asked.signal_id, asked.position)
-    return held or action in ("stop_run", "start_again")
-
-
-def _refusal(view: InstanceView, said: str | BaseException) -> str:
+def _refusal(name: str, said: str | BaseException) -> str:
     if not isinstance(said, BaseException):
         return ""
     words = str(said) if isinstance(said, EngineError) else f"{type(said).__name__}: {said}"
-    return f"{_name(view)}: {words}"
-
-
-def _name(view: InstanceView) -> str:
-    return f"{view.strategy_name} {view.symbol}"
+    return f"{name}: {words}"

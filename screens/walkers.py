@@ -5,10 +5,8 @@ Everything below the list of walkers is about the one under the cursor there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,6 +17,7 @@ from console.views import OptimizerView
 from console.walker_views import WalkerRow, WalkerView
 from engine.domain.walks import METRICS as RANKED
 from screens.base import BaseScreen
+from screens.batch_actions import ACTIONS, batch_name, batch_refusal, start_again, stop_batch
 from screens.comparison import (
     comparison_report,
     contender_facts,
@@ -42,10 +41,7 @@ from screens.widgets.ranking_table import RankingTable
 from screens.widgets.tones import Cell
 from screens.widgets.walker_tables import OptimizersTable, WalkersTable
 
-Command: TypeAlias = Callable[[str], Future[str]]
-"""A command of the host about one run."""
-
-_ACTIONS = ("stop_run", "start_again", "skip_strategy")
+_ACTIONS = (*ACTIONS, "skip_strategy")
 _OVER = ("done", "stopped", "skipped", "failed")
 
 
@@ -187,16 +183,9 @@ class WalkersScreen(BaseScreen):
             return self.context.inviting(
                 "nothing is selected", " - {run.new} starts a walker or an optimizer"
             )
-        name = _name(view)
         if action == "report" and isinstance(view, OptimizerView):
-            return "" if view.path else f"{name} has written no module ({view.status})"
-        if action == "stop_run" and view.status in ENDED:
-            return f"{name} has ended ({view.status})"
-        if action == "stop_run" and view.status == "stopping":
-            return f"{name} is stopping already"
-        if action == "start_again" and view.status not in ENDED:
-            return f"{name} has not ended yet ({view.status})"
-        return ""
+            return "" if view.path else f"{batch_name(view)} has written no module ({view.status})"
+        return batch_refusal(action, view)
 
     def _why_not_skip(self) -> str:
         view, row = self.current_view(), self._chosen_row()
@@ -205,7 +194,7 @@ class WalkersScreen(BaseScreen):
         if not self.ranking.has_focus:
             return "the keys are not in the ranking - {pane.next} goes there"
         if view.status in ENDED:
-            return f"{_name(view)} has ended ({view.status})"
+            return f"{batch_name(view)} has ended ({view.status})"
         if row.status in _OVER:
             return f"{clean(row.name)} has ended ({row.status})"
         return ""
@@ -248,7 +237,7 @@ class WalkersScreen(BaseScreen):
         """Show what an optimizer found."""
         view = self.optimizers.current
         if view is not None:
-            self.app.push_screen(DetailDialog(_name(view), optimizer_facts(view)))
+            self.app.push_screen(DetailDialog(batch_name(view), optimizer_facts(view)))
 
     @work(exclusive=True, group="report")
     async def action_report(self) -> None:
@@ -258,7 +247,7 @@ class WalkersScreen(BaseScreen):
             metric = self.metric_of(view)
             text = await comparison_report(view, metric)
             by = f"  by {metric if metric in RANKED else view.metric}"
-            title = (Cell(f" {_name(view)}", "strong"), Cell(by, "muted"))
+            title = (Cell(f" {batch_name(view)}", "strong"), Cell(by, "muted"))
             self.app.push_screen(TextScreen(self.context, title, text, self.mode_name))
         elif view is not None and view.path:
             try:
@@ -272,18 +261,8 @@ class WalkersScreen(BaseScreen):
     async def action_stop_run(self) -> None:
         """Ask, then stop the walker or optimizer."""
         view = self._acted_on()
-        if view is None:
-            return
-        walker = isinstance(view, WalkerView)
-        dialog = ConfirmDialog(
-            f"Stop the {'walker' if walker else 'optimizer'} {_name(view)}?",
-            "No further strategy is tested; what has finished stays ranked."
-            if walker
-            else "It ends where it is; nothing is written.",
-            (Answer("no", "No, let it run"), Answer("yes", "Stop")),
-        )
-        if await self.app.push_screen_wait(dialog) == "yes":
-            await self._command(self.context.host.stop_run, view.run_id, "stop")
+        if view is not None:
+            await stop_batch(self, view)
 
     @work
     async def action_skip_strategy(self) -> None:
@@ -306,23 +285,5 @@ class WalkersScreen(BaseScreen):
     async def action_start_again(self) -> None:
         """Run the walker or optimizer once more."""
         view = self._acted_on()
-        if view is None:
-            return
-        before = self._ids()
-        await self._command(self.context.host.start_again, view.run_id, "start")
-        for run_id in self._ids() - before:
-            self.select_run(run_id)
-
-    def _ids(self) -> set[str]:
-        snapshot = self.context.snapshot
-        return {view.run_id for view in (*snapshot.walkers, *snapshot.optimizers)}
-
-    async def _command(self, command: Command, run_id: str, what: str) -> None:
-        said = await self.ask(lambda: command(run_id), what)
-        if said is not None:
-            self.notify(clean(said), title=what, markup=False)
-
-
-def _name(view: WalkerView | OptimizerView) -> str:
-    name = view.walker_name if isinstance(view, WalkerView) else view.optimizer_name
-    return f"{clean(name)} {clean(view.symbol)}"
+        if view is not None:
+            await start_again(self, view)

@@ -43,6 +43,11 @@ class MarkedTable(SortableTable[Row]):
             return ()
         return tuple(row for row in self.rows if self._row_key(row) in self._marks)
 
+    @property
+    def marked_note(self) -> str:
+        """How many are selected, to stand behind how many there are; "" for none."""
+        return f", {len(self._marks)} selected" if self._marks else ""
+
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Replace the rows; those that are gone are not selected any more."""
         super().set_rows(rows)

@@ -7,14 +7,14 @@ from screens.context import ScreenContext
 from screens.text import clean, percent, price, recent, rest
 from screens.widgets.ladder import LADDER_WIDTH, ladder
 from screens.widgets.line_table import Column, LineTable
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.panel import Panel
 from screens.widgets.price_bar import signed_tone
 from screens.widgets.scheduled_table import waits
-from screens.widgets.sortable_table import SortableTable
 from screens.widgets.tones import Cell, Cells
 
 
-class LaddersTable(Panel, SortableTable[InstanceView]):
+class LaddersTable(Panel, MarkedTable[InstanceView]):
     """The open positions of the snapshot's runs with their ladders."""
 
     topics = ("instances",)

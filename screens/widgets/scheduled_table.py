@@ -6,9 +6,9 @@ from console.views import DeckSnapshot, InstanceView
 from screens.context import ScreenContext
 from screens.text import clean, percent, price, rest
 from screens.widgets.line_table import Column
+from screens.widgets.marked_table import MarkedTable
 from screens.widgets.panel import Panel
 from screens.widgets.price_bar import distance
-from screens.widgets.sortable_table import SortableTable
 from screens.widgets.tones import Cell, Cells
 
 
@@ -21,7 +21,7 @@ def _level(value: float | None) -> Cells:
     return Cell(price(value), "muted")
 
 
-class ScheduledTable(Panel, SortableTable[InstanceView]):
+class ScheduledTable(Panel, MarkedTable[InstanceView]):
     """The waiting signals of the snapshot's runs."""
 
     topics = ("instances",)

@@ -7,16 +7,13 @@ from typing import Final
 from console.views import DeckSnapshot, OptimizerView
 from console.walker_views import WalkerView
 from screens.text import clean, day, span
-from screens.widgets.backtest_tables import progress_bar
+from screens.widgets.backtest_tables import progress_bar, status_cell
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.panel import Panel
 from screens.widgets.ranking_table import METRICS, figure
-from screens.widgets.tones import Cell, Cells, Tone, spans
+from screens.widgets.tones import Cell, Cells, spans
 
 _BAR: Final = 10
-_TONES: Final[dict[str, Tone]] = {
-    "queued": "muted", "stopping": "warn", "stopped": "warn", "failed": "loss",
-}  # fmt: skip
 
 
 def _best(view: WalkerView) -> Cells:
@@ -43,7 +40,7 @@ class WalkersTable(Panel, LineTable[WalkerView]):
 
     def __init__(self, *, id: str | None = None) -> None:
         columns = (
-            Column[WalkerView]("status", 8, lambda v: Cell(v.status, _TONES.get(v.status, ""))),
+            Column[WalkerView]("status", 8, lambda v: status_cell(v.status)),
             Column[WalkerView]("walker", 12, lambda v: Cell(clean(v.walker_name)), grow=8),
             Column[WalkerView]("symbol", 9, lambda v: Cell(clean(v.symbol), "strong")),
             Column[WalkerView](
@@ -93,7 +90,7 @@ class OptimizersTable(Panel, LineTable[OptimizerView]):
 
     def __init__(self, *, id: str | None = None) -> None:
         columns = (
-            Column[OptimizerView]("status", 8, lambda v: Cell(v.status, _TONES.get(v.status, ""))),
+            Column[OptimizerView]("status", 8, lambda v: status_cell(v.status)),
             Column[OptimizerView]("optimizer", 12, lambda v: Cell(clean(v.optimizer_name)), grow=8),
             Column[OptimizerView]("symbol", 9, lambda v: Cell(clean(v.symbol), "strong")),
             Column[OptimizerView]("progress", _BAR, lambda v: progress_bar(v.progress, _BAR)),

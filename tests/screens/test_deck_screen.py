@@ -259,12 +259,15 @@ async def test_what_waits_milestones_and_refusals_stand_below_and_open(
         assert "-0.54" in lines(shown.scheduled)[1] and "1 waiting" in "".join(
             lines(shown.scheduled_pane.title)
         )
-        await pilot.press("x")
-        assert "the keys are in another pane" in toasts(app) and host.commands == []
+        await pilot.press("c", "y")
+        await pilot.pause()
+        assert host.commands == ["cancel live-3"], "a signal is cancelled where it is listed"
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(app.screen, InstanceScreen) and app.screen.run_id == "live-3"
-        await pilot.press("escape", "tab", "j", "enter")
+        await pilot.press("escape", "tab", "x")
+        assert "the keys are in another pane" in toasts(app) and len(host.commands) == 1
+        await pilot.press("j", "enter")
         await pilot.pause()
         assert isinstance(app.screen, LifeScreen)
         await pilot.press("escape", "tab")

@@ -13,11 +13,13 @@ import pytest
 from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.export import exported, file_name, write
-from screens.sample import snapshot
+from screens.sample import INSTANCES, snapshot
+from screens.scheduled import ScheduledScreen
 from screens.text_screen import TextScreen
 from screens.typed import TypedDialog
+from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
-from tests.screens.bed import console, lines, toasts, until
+from tests.screens.bed import SMALL, console, greyed, lines, toasts, until
 
 
 def detail(app: object) -> str:
@@ -64,6 +66,76 @@ async def test_commands_to_several_are_asked_once_and_name_who_is_left_alone() -
         await until(pilot, lambda: isinstance(app.screen, TextScreen))
 
 
+async def test_what_waits_and_what_is_open_is_acted_on_where_it_is_listed() -> None:
+    second = replace(
+        INSTANCES[3], position="short waiting", entry=0.62, signal_id="signal-70", since=None
+    )
+    start = replace(snapshot(), instances=(*INSTANCES[:3], second, *INSTANCES[4:]))
+    async with console(start, size=SMALL) as (app, host, pilot):
+        await pilot.press("3", "X", "s")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, ScheduledScreen)
+        (footer,) = lines(screen.query_one(KeyBar))
+        assert "x Stop  X Close now  c Cancel" in footer and footer.endswith("q Quit")
+        assert "its signal waits - c cancels it" in toasts(app)
+        assert "breakout SOLUSDT is running already" in toasts(app)
+        await pilot.press("c")
+        await pilot.pause()
+        assert app.focused is not None and app.focused.id == "answer-no"
+        await pilot.press("y", "V")
+        await pilot.pause()
+        assert host.commands == ["cancel live-3"]
+        assert "2 waiting, 2 selected" in "".join(lines(screen.scheduled_pane.title))
+        await pilot.press("c")
+        await pilot.pause()
+        assert detail(app) == (
+            "The runs go on and may signal again.\n"
+            "breakout SOLUSDT: waits for 98.4000\nrsi-reversion XRPUSDT: waits for 0.62000"
+        )
+        # The first one's signal is another one by the time of the answer.
+        moved = (*INSTANCES[:2], replace(INSTANCES[2], signal_id="next"), *start.instances[3:])
+        host.swap(replace(start, instances=moved), "instances")
+        await pilot.press("y")
+        await pilot.pause()
+        assert host.commands == ["cancel live-3", "cancel live-4"]
+        assert "breakout SOLUSDT has moved on: nothing done" in toasts(app)
+        assert screen.scheduled.marked == ()
+
+        host.commands.clear()
+        await pilot.press("tab", "c", "v", "v", "X")
+        await pilot.pause()
+        assert isinstance(app.screen, TypedDialog) and "CLOSE 2" in str(
+            app.screen.query_one("#prompt").render()
+        )
+        stale = tuple(replace(v, flags=("stale",)) for v in moved)
+        host.swap(replace(start, instances=stale), "instances")
+        await app.screen.ask_again()
+        assert detail(app).count("(newest close, STALE, 4m 00s old)") == 2, "prices are asked again"
+        await pilot.press(*"CLOSE", "space", "2", "enter")
+        await pilot.pause()
+        assert host.commands == ["close live-1", "close live-2"]
+        assert screen.ladders.current is not None and screen.ladders.marked == ()
+        await pilot.press("G", "s", "g", "x", "y", "r")
+        await until(pilot, lambda: isinstance(app.screen, TextScreen))
+        assert host.commands[2:] == ["again live-5", "stop live-1"]
+        host.only_shows = True
+        await pilot.press("escape", "X")
+        await pilot.pause()
+        assert "read-only: act where the runs are running" in toasts(app)
+        assert {"run.close", "run.cancel", "run.stop"} <= greyed(app)
+        host.only_shows = False
+        await pilot.press("tab", "x", "r")
+        await pilot.pause()
+        assert "a milestone is over and done - shift+tab goes to the open positions" in toasts(app)
+        host.swap(replace(start, instances=()), "instances")
+        await pilot.press("shift+tab", "X", "shift+tab", "c")
+        await pilot.pause()
+        assert "no position is open - shift+tab goes to the scheduled signals" in toasts(app)
+        assert "no signal is waiting for its entry - tab goes to the open" in toasts(app)
+        assert len(host.commands) == 4
+
+
 async def test_tables_are_exported_and_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,13 +156,15 @@ async def test_tables_are_exported_and_copied(
         await pilot.press("v", "v", "e")
         await pilot.pause()
         assert isinstance(app.screen, ConfirmDialog)
+        # Lines that go while the question stands are written all the same.
+        deck.instances.set_rows(deck.instances.rows[2:])
         await pilot.press("right", "right", "enter")
         await until(pilot, lambda: list(tmp_path.glob("*.csv")))
         (path,) = tmp_path.glob("signaldeck-instances-*.csv")
         await until(pilot, lambda: "exported" in toasts(app))
         assert len(path.read_text().splitlines()) == 3, "the two selected ones below the headings"
         assert write(path, "x").name == f"{path.stem}-2.csv"
-        await pilot.press("y")
+        await pilot.press("v", "v", "y")
         await pilot.pause()
         assert len(app.clipboard.splitlines()) == 2
         # Every other table with lines can be copied from as well.

@@ -221,6 +221,7 @@ async def test_a_backtest_is_launched_by_keyboard_and_its_result_read(
         await pilot.press("s")
         await until(pilot, lambda: newest(app).run_id != view.run_id)
         await until(pilot, lambda: newest(app).outcome is not None)
+        await until(pilot, lambda: screen.finished.current == newest(app))
         again = newest(app).outcome
         assert again is not None and again.statistics == outcome.statistics
 
