@@ -157,9 +157,7 @@ class DeckScreen(RunScreen):
     def why_no_run(self) -> str:
         """Why the keys are about no run."""
         if not self.instances.rows:
-            return self.context.inviting(
-                "there is no live run", " - press {run.new} to start one"
-            )
+            return self.context.inviting("there is no live run", " - press {run.new} to start one")
         if self.scheduled.has_focus:
             return "no signal is waiting for its entry - {pane.next} goes on towards the runs"
         if self.feed.has_focus:
