@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from console.data_files import check_data_file
 from console.discovery import equip
 from console.outcomes import FAILED, UsageProblem, say
+from console.progress import progress_bar
 from console.run_requests import RequestError, backtest_job, check_request
 from console.settings import Project
+from console.text_tables import aligned
 from console.views import RunRequest
 from engine import Engine
 from engine.domain.outcome import BacktestOutcome
@@ -32,7 +32,6 @@ from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
 from engine.runtime import ExchangeSpec
 
 _FIRST_ERRORS = 5
-_PAIR = re.compile(r"([A-Z0-9]{2,12}[-_]?(?:USDT|USDC|USD|EUR|GBP|BTC|ETH))[-_ ]\d+[mhd]\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +77,7 @@ def _check_options(options: BacktestOptions) -> None:
     if bool(options.exchange) is bool(options.data):
         raise UsageProblem("give either --exchange NAME or --data FILE...")
     for path in options.data:
-        if not path.is_file():
-            raise UsageProblem(f"data file {path} does not exist: check --data")
-        pair = _PAIR.match(path.name)
-        if pair and _letters(pair[1]) != _letters(options.symbol):
-            raise UsageProblem(
-                f"symbol {options.symbol!r} is unknown to {path}, which is named after {pair[1]}: "
-                f"use --symbol {pair[1]}, or rename the file"
-            )
-
-
-def _letters(symbol: str) -> str:
-    return re.sub(r"[^A-Z0-9]", "", symbol.upper())
+        check_data_file(path, options.symbol)
 
 
 async def _prepare(project: Project, options: BacktestOptions) -> BacktestJob:
@@ -121,16 +109,12 @@ async def _prepare(project: Project, options: BacktestOptions) -> BacktestJob:
 async def _run(job: BacktestJob) -> BacktestOutcome:
     pool = WorkerPool(ENTRY, max_workers=1)
     loop = asyncio.get_running_loop()
-    console = Console(stderr=True)
-    with Progress(
+    with progress_bar(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[trades]} trades"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
     ) as bar:
         task = bar.add_task(f"{job.strategy_name} {job.symbol}", total=1.0, trades=0)
 
@@ -207,15 +191,4 @@ def _trades(outcome: BacktestOutcome) -> list[str]:
         )
         for trade in outcome.trades
     ]
-    return _columns(rows, right=(3, 4, 5))
-
-
-def _columns(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(widths[at]) if at in right else cell.ljust(widths[at])
-            for at, cell in enumerate(row)
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, right=(3, 4, 5))

@@ -9,39 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from console.data_command import data_commands
+from console.options import (
+    CleanOption,
+    ConfigOption,
+    DataOption,
+    ExchangeOption,
+    FromOption,
+    IntervalOption,
+    JsonOption,
+    ReadOnlyOption,
+    ReportOption,
+    StateOption,
+    StrategiesOption,
+    ToOption,
+    given,
+    project_of,
+)
 from console.outcomes import reporting
-
-if TYPE_CHECKING:
-    from console.settings import Project
-
-StateOption = Annotated[
-    str | None, typer.Option("--state", metavar="FILE", help="State file of live runs.")
-]
-StrategiesOption = Annotated[
-    Path | None,
-    typer.Option("--strategies", metavar="DIR", help="Folder of your strategy files."),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Configuration, instead of signaldeck.toml."),
-]
-CleanOption = Annotated[
-    bool,
-    typer.Option(
-        "--start-clean-if-damaged",
-        help="Set a damaged state file aside and start with an empty one.",
-    ),
-]
-ReadOnlyOption = Annotated[
-    bool,
-    typer.Option("--read-only", help="Only follow a state file that another process owns."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 app = typer.Typer(
     add_completion=False,
@@ -113,7 +102,7 @@ def console(
         with reporting() as ending:
             from console.supervisor import follow_console, open_console
 
-            project = _project(context)
+            project = project_of(context)
             if read_only:
                 ending.status = follow_console(project)
             else:
@@ -138,7 +127,7 @@ def demo(
     with reporting() as ending:
         from console.supervisor import follow_demo, open_demo
 
-        file, folder, _ = _given(context, state, strategies, config)
+        file, folder, _ = given(context, state, strategies, config)
         if read_only:
             ending.status = follow_demo(file)
         else:
@@ -150,26 +139,13 @@ def backtest(
     context: typer.Context,
     strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="Name of the strategy.")],
     symbol: Annotated[str, typer.Option("--symbol", metavar="S", help="Symbol to trade.")],
-    start: Annotated[
-        str, typer.Option("--from", metavar="D", help="First instant, UTC: 2024-01-31[T10:05].")
-    ],
-    end: Annotated[str, typer.Option("--to", metavar="D", help="Last instant, UTC, inclusive.")],
-    exchange: Annotated[
-        str, typer.Option("--exchange", metavar="E", help="Exchange to take bars from.")
-    ] = "",
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data", metavar="FILE", help="CSV or Parquet file(s) of 1m bars, instead of E."
-        ),
-    ] = None,
-    interval: Annotated[
-        str, typer.Option("--interval", metavar="I", help="Interval of the frame's instants.")
-    ] = "1m",
+    start: FromOption,
+    end: ToOption,
+    exchange: ExchangeOption = "",
+    data: DataOption = None,
+    interval: IntervalOption = "1m",
     json: JsonOption = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="DIR", help="Write the report there.")
-    ] = None,
+    report: ReportOption = None,
     state: StateOption = None,
     strategies: StrategiesOption = None,
     config: ConfigOption = None,
@@ -182,7 +158,7 @@ def backtest(
     with reporting() as ending:
         from console.backtest_command import BacktestOptions, run_backtest
 
-        project = _project(context, state, strategies, config)
+        project = project_of(context, state, strategies, config)
         options = BacktestOptions(
             strategy, symbol, start, end, exchange, tuple(data or ()), interval, json, report
         )
@@ -213,7 +189,7 @@ def optimize(
     with reporting() as ending:
         from console.optimize_command import OptimizeOptions, run_optimize
 
-        project = _project(context, state, strategies, config)
+        project = project_of(context, state, strategies, config)
         ending.status = run_optimize(project, OptimizeOptions(optimizer, symbol, out, json))
 
 
@@ -238,32 +214,17 @@ def walker(
         list[str] | None,
         typer.Option("--symbol", metavar="S", help="Symbol to compare on; may be repeated."),
     ] = None,
-    start: Annotated[
-        str, typer.Option("--from", metavar="D", help="First instant, UTC: 2024-01-31[T10:05].")
-    ] = "",
-    end: Annotated[
-        str, typer.Option("--to", metavar="D", help="Last instant, UTC, inclusive.")
-    ] = "",
-    exchange: Annotated[
-        str, typer.Option("--exchange", metavar="E", help="Exchange to take bars from.")
-    ] = "",
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data", metavar="FILE", help="CSV or Parquet file(s) of 1m bars, instead of E."
-        ),
-    ] = None,
-    interval: Annotated[
-        str, typer.Option("--interval", metavar="I", help="Interval of the frame's instants.")
-    ] = "1m",
+    start: FromOption = "",
+    end: ToOption = "",
+    exchange: ExchangeOption = "",
+    data: DataOption = None,
+    interval: IntervalOption = "1m",
     workers: Annotated[
         int,
         typer.Option("--workers", metavar="N", min=0, help="Processes; 0 is one per processor."),
     ] = 0,
     json: JsonOption = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="DIR", help="Write the report there.")
-    ] = None,
+    report: ReportOption = None,
     state: StateOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -277,7 +238,7 @@ def walker(
         from console.walker_command import WalkerOptions, run_walker, split_strategies
 
         names, folder = split_strategies(strategies or ())
-        project = _project(context, state, folder, config)
+        project = project_of(context, state, folder, config)
         options = WalkerOptions(
             name, names, metric, tuple(symbol or ()), start, end, exchange, tuple(data or ()),
             interval, workers, json, report,
@@ -292,9 +253,7 @@ def live(
     symbol: Annotated[
         list[str], typer.Option("--symbol", metavar="S", help="Symbol to watch; may be repeated.")
     ],
-    exchange: Annotated[
-        str, typer.Option("--exchange", metavar="E", help="Exchange to take bars from.")
-    ],
+    exchange: ExchangeOption,
     on_exit: Annotated[
         str,
         typer.Option(
@@ -319,7 +278,7 @@ def live(
     with reporting() as ending:
         from console.live_command import LiveOptions, run_live
 
-        project = _project(context, state, strategies, config)
+        project = project_of(context, state, strategies, config)
         options = LiveOptions(
             strategy, tuple(symbol), exchange, on_exit, json, start_clean_if_damaged, read_only
         )
@@ -342,7 +301,7 @@ def status(
     with reporting() as ending:
         from console.status_command import run_status
 
-        ending.status = run_status(_project(context, state, strategies, config), as_json=json)
+        ending.status = run_status(project_of(context, state, strategies, config), as_json=json)
 
 
 @app.command()
@@ -378,8 +337,8 @@ def serve(
     with reporting() as ending:
         from console.serve_command import ServeOptions, run_serve
 
-        _, _, file = _given(context, state, strategies, config)
-        project = _project(context, state, strategies, config)
+        _, _, file = given(context, state, strategies, config)
+        project = project_of(context, state, strategies, config)
         options = ServeOptions(port, bind, tuple(name or ()), sessions, file)
         ending.status = run_serve(project, options)
 
@@ -406,7 +365,7 @@ def list_components(
     with reporting() as ending:
         from console.list_command import run_list
 
-        project = _project(context, state, strategies, config)
+        project = project_of(context, state, strategies, config)
         ending.status = run_list(project, kind, as_json=json)
 
 
@@ -426,24 +385,5 @@ def doctor(
     with reporting() as ending:
         from console.doctor import run_doctor
 
-        given = _given(context, state, strategies, config)
-        ending.status = run_doctor(*given, as_json=json)
-
-
-def _given(
-    context: typer.Context, state: str | None, strategies: Path | None, config: Path | None
-) -> tuple[str | None, Path | None, Path | None]:
-    """The options of a command, or those written before the command's name."""
-    before = context.obj or (None, None, None)
-    return state or before[0], strategies or before[1], config or before[2]
-
-
-def _project(
-    context: typer.Context,
-    state: str | None = None,
-    strategies: Path | None = None,
-    config: Path | None = None,
-) -> Project:
-    from console.settings import read_project
-
-    return read_project(*_given(context, state, strategies, config))
+        chosen = given(context, state, strategies, config)
+        ending.status = run_doctor(*chosen, as_json=json)

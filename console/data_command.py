@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.options import ConfigOption, JsonOption, StrategiesOption, project_of
 from console.outcomes import FAILED, UsageProblem, reporting, say
+from console.text_tables import aligned
 from engine.domain.bars import CANDLE_INTERVALS, interval_ms
 from engine.domain.errors import SchemaError
 from engine.domain.settings import Settings
@@ -38,16 +40,6 @@ _SymbolOption = Annotated[str, typer.Option("--symbol", metavar="S", help="Symbo
 _IntervalOption = Annotated[
     str, typer.Option("--interval", metavar="I", help="Interval of the candles.")
 ]
-_ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Configuration, instead of signaldeck.toml."),
-]
-_StrategiesOption = Annotated[
-    Path | None,
-    typer.Option("--strategies", metavar="DIR", help="Folder of your strategy files."),
-]
-_JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
 data_commands = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 """The commands below ``signaldeck data``."""
 
@@ -70,15 +62,15 @@ def import_command(
     symbol: _SymbolOption,
     exchange: _ExchangeOption,
     interval: _IntervalOption = "1m",
-    json: _JsonOption = False,
-    config: _ConfigOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
 ) -> None:
     """Import candles from files.
 
     Nothing is stored when a row is nonsense, or differs from what is stored already.
     """
     with reporting() as ending:
-        project = _project(context, None, config)
+        project = project_of(context, config=config)
         ending.status = run_import(project, tuple(files), (exchange, symbol, interval), json)
 
 
@@ -92,9 +84,9 @@ def download_command(
     ],
     end: Annotated[str, typer.Option("--to", metavar="D", help="Last bar, UTC, inclusive.")],
     interval: _IntervalOption = "1m",
-    json: _JsonOption = False,
-    strategies: _StrategiesOption = None,
-    config: _ConfigOption = None,
+    json: JsonOption = False,
+    strategies: StrategiesOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Download what is missing of a range of candles.
 
@@ -102,7 +94,7 @@ def download_command(
     goes on from there. Bars younger than ten minutes may still change and are not kept.
     """
     with reporting() as ending:
-        project = _project(context, strategies, config)
+        project = project_of(context, strategies=strategies, config=config)
         ending.status = run_download(
             project, (exchange, symbol, interval), _span(start, end, interval), json
         )
@@ -110,20 +102,20 @@ def download_command(
 
 @data_commands.command("list")
 def list_command(
-    context: typer.Context, json: _JsonOption = False, config: _ConfigOption = None
+    context: typer.Context, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
     """List the candles kept on this machine."""
     with reporting() as ending:
-        ending.status = run_listing(_project(context, None, config), json)
+        ending.status = run_listing(project_of(context, config=config), json)
 
 
 @data_commands.command("verify")
 def verify_command(
-    context: typer.Context, json: _JsonOption = False, config: _ConfigOption = None
+    context: typer.Context, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
     """Check all candles kept on this machine, to the last byte; nothing is changed."""
     with reporting() as ending:
-        ending.status = run_verify(_project(context, None, config), json)
+        ending.status = run_verify(project_of(context, config=config), json)
 
 
 # -- import --------------------------------------------------------------------------------------
@@ -225,15 +217,15 @@ def run_download(
         print(f"holes: the exchange has no {_bars(done.missing)} of the range; runs fill them")
     _tell_gaps(done.gaps, "on the exchange, which will be asked again")
     if done.until < span[1]:
-        say(f"note: bars from {_instant(done.until)} on are not settled yet")
+        say(f"note: bars from {minute_text(done.until)} on are not settled yet")
     return 0
 
 
 async def _download(project: Project, key: CandleKey, span: tuple[int, int]) -> Download:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
     from console.discovery import equip
+    from console.progress import progress_bar
     from engine import Engine
     from engine.history import Download, download
 
@@ -241,16 +233,12 @@ async def _download(project: Project, key: CandleKey, span: tuple[int, int]) -> 
     async with Engine(state=":memory:", config=project.engine) as engine:
         equip(engine, project)
         schema = _exchange(engine, project, key.exchange_name)
-        console = Console(stderr=True)
         state = Download(span[0], span[1], 0, 0)
-        with Progress(
+        with progress_bar(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[rows]} rows"),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
         ) as bar:
             task = bar.add_task(_title(key), total=1.0, rows=0)
 
@@ -271,8 +259,8 @@ async def _download(project: Project, key: CandleKey, span: tuple[int, int]) -> 
                 except asyncio.CancelledError:
                     bar.stop()
         say(
-            f"signaldeck: stopped at {_instant(state.cursor)}: the {state.rows} rows before it are "
-            "kept, and the same command goes on from there"
+            f"signaldeck: stopped at {minute_text(state.cursor)}: the {state.rows} rows before it "
+            "are kept, and the same command goes on from there"
         )
         return replace(state, until=max(state.until, state.cursor + 1))
 
@@ -417,8 +405,8 @@ def _print_table(items: Sequence[Listed]) -> None:
             sidecar.key.symbol,
             sidecar.key.interval,
             str(sidecar.rows),
-            _instant(sidecar.first),
-            _instant(sidecar.last),
+            minute_text(sidecar.first),
+            minute_text(sidecar.last),
             str(item.missing),
             f"{sidecar.size / 1e6:.1f}",
         )
@@ -427,23 +415,10 @@ def _print_table(items: Sequence[Listed]) -> None:
     ]
     if not rows:
         return
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = [
-            cell.rjust(width) if at in (3, 6, 7) else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    print("\n".join(aligned((head, *rows), right=(3, 6, 7))))
 
 
 # -- texts ---------------------------------------------------------------------------------------
-
-
-def _project(context: typer.Context, strategies: Path | None, config: Path | None) -> Project:
-    from console.settings import read_project
-
-    state, *before = context.obj or (None, None, None)
-    return read_project(state, strategies or before[0], config or before[1])
 
 
 def _print_json(facts: Mapping[str, Any]) -> None:
@@ -458,17 +433,13 @@ def _title(key: CandleKey) -> str:
     return f"{key.symbol} {key.interval} of {key.exchange_name}"
 
 
-def _instant(instant: int) -> str:
-    return minute_text(instant)
-
-
 def _range(first: int, last: int) -> str:
-    return f"{_instant(first)} to {_instant(last)}"
+    return f"{minute_text(first)} to {minute_text(last)}"
 
 
 def _tell_gaps(gaps: Sequence[tuple[int, int]], where: str) -> None:
     for start, end in gaps[:_FIRST_GAPS]:
-        say(f"note: no bars from {_instant(start)} to {_instant(end)} {where}")
+        say(f"note: no bars from {minute_text(start)} to {minute_text(end)} {where}")
     if len(gaps) > _FIRST_GAPS:
         say(f"note: ... and {len(gaps) - _FIRST_GAPS} more such gaps")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias, get_args
 
 from console.discovery import Workshop, equip
-from console.event_lines import event_json, event_line, note_of
+from console.event_lines import event_json, event_line, note_of, price_text
 from console.logs import open_log
 from console.outcomes import FAILED, UsageProblem, say
 from console.run_requests import RequestError, check_request
@@ -299,4 +299,4 @@ def _held_text(held: Any) -> str:
     if held is None:
         return "flat"
     what = "open" if isinstance(held, OpenPosition) else "waiting"
-    return f"{held.row.position} {what} at {held.row.price_open:.8g}"
+    return f"{held.row.position} {what} at {price_text(held.row.price_open)}"

@@ -15,11 +15,11 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from console.discovery import equip
 from console.outcomes import UsageProblem, say
+from console.progress import progress_bar
 from console.settings import Project
 from engine import Engine, listen_optimizer_progress
 from engine.core.notes import plain_text
@@ -86,22 +86,18 @@ async def _generate(project: Project, options: OptimizeOptions, target: Path) ->
         except NotRegisteredError as error:
             broken = "".join(f"\nbroken file: {file.error}" for file in workshop.broken)
             raise UsageProblem(f"{error}{broken}") from None
-        console = Console(stderr=True)
-        with Progress(
+        with progress_bar(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed} of {task.total} sources"),
             TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
         ) as bar:
             total = len(run.schema.range_train) * len(run.schema.source)
             task = bar.add_task(_line(f"{options.optimizer} {options.symbol}"), total=total)
 
             def show(event: OptimizerProgress) -> None:
                 bar.update(task, completed=event.processed_sources)
-                if not console.is_terminal:
+                if bar.disable:
                     say(f"{event.processed_sources} of {event.total_sources} sources collected")
 
             listen_optimizer_progress(show)

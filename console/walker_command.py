@@ -17,14 +17,15 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from console.data_files import check_data_file
 from console.discovery import Workshop, equip
 from console.outcomes import FAILED, UsageProblem, say
+from console.progress import progress_bar
 from console.run_requests import RequestError, check_request, completed, walk_of
 from console.settings import Project
+from console.text_tables import aligned
 from console.views import RunRequest
 from engine import Engine
 from engine.domain.time import minute_text
@@ -107,9 +108,7 @@ def ranking_text(data: WalkerStatistics) -> str:
         f"{data.frame_interval}, {span}, by {data.metric}"
     )
     rows = [_row(at, item, data) for at, item in enumerate(data.strategies, start=1)]
-    table, cut = _table(
-        [("#", "strategy", "metric", "trades", "win %", "total %", "maxdd %"), *rows]
-    )
+    table, cut = _table([_HEADINGS, *rows])
     if data.best_strategy is None:
         closing = f"no strategy has a value of {data.metric}"
     else:
@@ -199,17 +198,13 @@ async def _walk(
 ) -> WalkerStatistics:
     """One symbol; ``stopped`` when it is not to be begun any more."""
     loop = asyncio.get_running_loop()
-    console = Console(stderr=True)
     workers = options.workers or os.cpu_count() or 1
-    with Progress(
+    with progress_bar(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
     ) as bar:
         task = bar.add_task(f"{walk.key.strategy_name} {walk.key.symbol}", total=1.0, state="")
 
@@ -311,15 +306,7 @@ def _table(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[int]]:
     others = sum(widths) - widths[1] + 2 * (len(widths) - 1)
     widths[1] = max(_LEAST_NAME, min(widths[1], _WIDTH - others))
     cut = [at for at, row in enumerate(rows) if len(row[1]) > widths[1]]
-    lines: list[str] = []
-    for row in rows:
-        cells = [*row]
-        if len(cells[1]) > widths[1]:
-            cells[1] = f"{cells[1][: widths[1] - 3]}..."
-        lines.append(
-            "  ".join(
-                cell.rjust(widths[at]) if at in _RIGHT else cell.ljust(widths[at])
-                for at, cell in enumerate(cells)
-            ).rstrip()
-        )
-    return lines, cut
+    shown = [[*row] for row in rows]
+    for at in cut:
+        shown[at][1] = f"{shown[at][1][: widths[1] - 3]}..."
+    return aligned(shown, _RIGHT, widths), cut
