@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from console.kept_backtests import KIND, kept, recalled
+from console.kept_runs import last_number
 from console.views import BacktestView, RunRequest
 from engine.domain.changes import FinishedSaved
 from engine.domain.errors import EngineError, RunStateError
@@ -91,8 +92,7 @@ class BacktestDesk:
         Their numbers are taken at once; reading them, newest first, goes on beside everything else.
         """
         mine = [saved for saved in finished if saved.kind == KIND]
-        numbers = (saved.run_id.rpartition("-")[2] for saved in mine)
-        self._number = max((int(n) for n in numbers if n.isdecimal()), default=0)
+        self._number = last_number(mine, KIND)
         for saved in reversed(mine):
             try:
                 bounds = (saved.when, saved.when)

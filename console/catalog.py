@@ -29,7 +29,7 @@ def catalog_of(engine: Engine, workshop: Workshop) -> Catalog:
             schema.interval,
             schema.note or "",
             workshop.origin("strategy", schema.name),
-            risks=tuple(schema.risk_names),
+            risks=schema.risk_names,
         )
         for schema in schemas(engine, "strategies")
     ]

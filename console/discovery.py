@@ -91,8 +91,7 @@ class Workshop:
         """How to open an exchange that no file registers, as a name means it; else None."""
         if self.file_of("exchange", name) is not None:
             return None
-        known = next((spec for spec in self.exchanges if spec.name == name), None)
-        return ExchangeSpec(name, "ccxt") if known is None and is_ccxt_id(name) else known
+        return named_exchange(name, self.exchanges)
 
     def files_for(self, engine: Engine, strategy_name: str, exchange_name: str) -> tuple[str, ...]:
         """The files a worker needs for one run, in the order in which they win."""
@@ -100,6 +99,20 @@ class Workshop:
         needed: set[tuple[str, str]] = {("strategy", strategy_name), ("exchange", exchange_name)}
         needed |= {("risk", name) for name in strategy.risk_names}
         return tuple(str(file.path) for file in self.files if needed & {*file.components})
+
+
+def named_exchange(name: str, known: Iterable[ExchangeSpec]) -> ExchangeSpec | None:
+    """How to open the exchange of a name: one of the known ones, else that of ccxt, else None."""
+    found = next((spec for spec in known if spec.name == name), None)
+    return ExchangeSpec(name, "ccxt") if found is None and is_ccxt_id(name) else found
+
+
+def configured_exchanges(project: Project) -> tuple[ExchangeSpec, ...]:
+    """The exchanges that the configuration names."""
+    return tuple(
+        ExchangeSpec(name, section.kind, section.options)
+        for name, section in project.exchanges.items()
+    )
 
 
 def strategy_paths(folder: Path) -> tuple[Path, ...]:
@@ -119,11 +132,7 @@ def equip(engine: Engine, project: Project) -> Workshop:
     with redirect_stdout(sys.stderr):
         files = tuple(_load(engine, path) for path in strategy_paths(Path(project.strategies)))
     taken = set(engine.exchanges.names())
-    configured = tuple(
-        ExchangeSpec(name, section.kind, section.options)
-        for name, section in project.exchanges.items()
-        if name not in taken
-    )
+    configured = tuple(spec for spec in configured_exchanges(project) if spec.name not in taken)
     names = {spec.name for spec in configured}
     built_in = tuple(spec for spec in BUILT_IN if spec.name not in taken | names)
     for spec in (*configured, *built_in):
@@ -164,14 +173,7 @@ def _modules(folder: Path) -> list[Path]:
 
 
 def _load(engine: Engine, path: Path) -> StrategyFile:
-    before = {plural: registered(engine, plural) for plural in KINDS}
     loaded = engine.load_file(path)
-    if loaded.error:
-        # Half a file must not trade: what it registered before it failed is taken back.
-        for plural, names in before.items():
-            for name in registered(engine, plural):
-                if name not in names:
-                    getattr(engine, plural).remove(name)
     shipped = path.parent.resolve() == SHIPPED
     taken = _TAKEN.search(loaded.error) if shipped else None
     if taken is not None:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
-from console.discovery import BUILT_IN
+from console.discovery import BUILT_IN, configured_exchanges, named_exchange
 from console.inspection import BARS, bars_view, told_of
 from console.settings import Project
 from console.views import BarsView, InstanceDetail
@@ -23,7 +23,7 @@ from engine.domain.changes import InstanceRecord
 from engine.domain.errors import EngineError, RunStateError
 from engine.domain.settings import Settings
 from engine.domain.signals import Closed, RunKey
-from engine.exchanges import ExchangeSpec, is_ccxt_id
+from engine.exchanges import ExchangeSpec
 from engine.reports.statistics import summarise
 from engine.services.clock import SystemClock
 from engine.services.market import Market
@@ -151,17 +151,13 @@ class DistantRuns:
         return market
 
     def _spec(self, name: str) -> ExchangeSpec:
-        configured = self._project.exchanges if self._project else {}
-        if section := configured.get(name):
-            return ExchangeSpec(name, section.kind, section.options)
-        for spec in BUILT_IN:
-            if spec.name == name:
-                return spec
-        if is_ccxt_id(name):
-            return ExchangeSpec(name, "ccxt")
-        raise RunStateError(
-            f"no bars: exchange {name!r} is not configured here; look where the run is running"
-        )
+        configured = configured_exchanges(self._project) if self._project else ()
+        spec = named_exchange(name, (*configured, *BUILT_IN))
+        if spec is None:
+            raise RunStateError(
+                f"no bars: exchange {name!r} is not configured here; look where the run is running"
+            )
+        return spec
 
 
 def _unmarked(instant: int) -> float | None:

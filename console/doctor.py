@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from console.discovery import SHIPPED, Workshop, equip, open_exchange
+from console.discovery import SHIPPED, Workshop, configured_exchanges, equip, open_exchange
 from console.logs import log_path
 from console.outcomes import FAILED
 from console.run_requests import exchange_names, exchange_symbols
@@ -213,8 +213,7 @@ async def _engine_checks(project: Project) -> list[Check]:
             if name not in project.exchanges:
                 origin = workshop.origin("exchange", name)
                 checks.append(await _exchange_check(engine, name, origin))
-    for name, section in project.exchanges.items():
-        checks.append(await _configured_check(ExchangeSpec(name, section.kind, section.options)))
+    checks += [await _configured_check(spec) for spec in configured_exchanges(project)]
     return checks
 
 

@@ -6,18 +6,17 @@ import zlib
 from dataclasses import asdict
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from console.kept_runs import REQUEST, packed, reading
 from console.views import BacktestView, RunRequest
 from engine.domain.changes import FinishedSaved
-from engine.domain.errors import StateError
 from engine.domain.outcome import BacktestOutcome
 
 KIND: Final = "backtest"
 """Kind of these in the state file."""
 
 _OUTCOME: Final[TypeAdapter[BacktestOutcome]] = TypeAdapter(BacktestOutcome)
-_REQUEST: Final[TypeAdapter[RunRequest]] = TypeAdapter(RunRequest)
 _SUMMARY: Final = ("status", "progress", "trades", "candles_per_second", "started_at", "error")
 
 
@@ -25,7 +24,7 @@ def kept(request: RunRequest, view: BacktestView, when: int) -> FinishedSaved:
     """What is stored of an ended backtest."""
     summary = {name: getattr(view, name) for name in _SUMMARY}
     summary["request"] = asdict(request)
-    payload = b"" if view.outcome is None else zlib.compress(_OUTCOME.dump_json(view.outcome), 1)
+    payload = b"" if view.outcome is None else packed(_OUTCOME.dump_json(view.outcome))
     return FinishedSaved(KIND, view.run_id, when, summary, payload)
 
 
@@ -39,9 +38,9 @@ def recalled(saved: FinishedSaved, frame: tuple[int, int]) -> tuple[RunRequest, 
     Raises:
         StateError: it was stored by another version, or is damaged.
     """
-    try:
+    with reading(saved):
         summary = dict(saved.summary)
-        request = _REQUEST.validate_python(summary.pop("request"))
+        request = REQUEST.validate_python(summary.pop("request"))
         text = zlib.decompress(saved.payload) if saved.payload else b""
         outcome = _OUTCOME.validate_json(text) if text else None
         start, end = (outcome.frame_start, outcome.frame_end) if outcome else frame
@@ -56,7 +55,4 @@ def recalled(saved: FinishedSaved, frame: tuple[int, int]) -> tuple[RunRequest, 
             outcome=outcome,
             **{name: summary[name] for name in _SUMMARY},
         )
-    except (ValidationError, zlib.error, KeyError, TypeError) as error:
-        text = " ".join(str(error).split())
-        raise StateError(f"finished backtest {saved.run_id} cannot be read: {text}") from error
     return request, view

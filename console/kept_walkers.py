@@ -6,18 +6,17 @@ import zlib
 from dataclasses import asdict
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from console.kept_runs import REQUEST, packed, reading
 from console.views import RunRequest
 from console.walker_views import WalkerView
 from engine.domain.changes import FinishedSaved
-from engine.domain.errors import StateError
 
 KIND: Final = "walker"
 """Kind of these in the state file."""
 
 _VIEW: Final[TypeAdapter[WalkerView]] = TypeAdapter(WalkerView)
-_REQUEST: Final[TypeAdapter[RunRequest]] = TypeAdapter(RunRequest)
 
 
 def kept(request: RunRequest, view: WalkerView, when: int) -> FinishedSaved:
@@ -28,7 +27,7 @@ def kept(request: RunRequest, view: WalkerView, when: int) -> FinishedSaved:
         "best_strategy": view.best_strategy,
         "best_metric": view.best_metric,
     }
-    return FinishedSaved(KIND, view.run_id, when, summary, zlib.compress(_VIEW.dump_json(view), 1))
+    return FinishedSaved(KIND, view.run_id, when, summary, packed(_VIEW.dump_json(view)))
 
 
 def recalled(saved: FinishedSaved) -> tuple[RunRequest, WalkerView]:
@@ -37,9 +36,6 @@ def recalled(saved: FinishedSaved) -> tuple[RunRequest, WalkerView]:
     Raises:
         StateError: it was stored by another version, or is damaged.
     """
-    try:
-        request = _REQUEST.validate_python(saved.summary["request"])
+    with reading(saved):
+        request = REQUEST.validate_python(saved.summary["request"])
         return request, _VIEW.validate_json(zlib.decompress(saved.payload))
-    except (ValidationError, zlib.error, KeyError, TypeError) as error:
-        text = " ".join(str(error).split())
-        raise StateError(f"finished walker {saved.run_id} cannot be read: {text}") from error

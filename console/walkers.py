@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
+from console.kept_runs import last_number
 from console.kept_walkers import KIND, kept, recalled
 from console.views import RunRequest
 from console.walker_views import WalkerRow, WalkerView
@@ -128,9 +129,7 @@ class WalkerDesk:
 
     def take_numbers(self, finished: Sequence[FinishedSaved]) -> None:
         """New walkers get numbers above those of stored ones."""
-        ids = (saved.run_id for saved in finished if saved.kind == KIND)
-        numbers = (int(n) for run_id in ids if (n := run_id.rpartition("-")[2]).isdecimal())
-        self._number = max(self._number, *numbers, 0)
+        self._number = max(self._number, last_number(finished, KIND))
 
     def stop(self, run_id: str) -> str:
         """Ask a walker to stop: strategies being tested end early, no other is begun."""

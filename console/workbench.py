@@ -95,7 +95,8 @@ class Workbench:
         Raises:
             RunStateError: the walker or the strategy has ended, or there is none of the name.
         """
-        self._walker(run_id)
+        if not self._walkers.knows(run_id):
+            raise RunStateError(f"{run_id} is no walker: choose one on the Walkers screen")
         return self._walkers.skip(run_id, strategy_name)
 
     async def recall(self, finished: Sequence[FinishedSaved]) -> None:
@@ -117,18 +118,11 @@ class Workbench:
     def _desk(self, run_id: str) -> BacktestDesk | WalkerDesk | OptimizerDesk:
         return next(desk for desk in self._desks if desk.knows(run_id))
 
-    def _walker(self, run_id: str) -> None:
-        if not self._walkers.knows(run_id):
-            raise RunStateError(f"{run_id} is no walker: choose one on the Walkers screen")
-
     async def _keep(self, finished: FinishedSaved) -> object:
         return await self._engine.store.commit([finished])
 
     def _put_backtest(self, view: BacktestView, *, older: bool = False) -> None:
-        if older:
-            self._deck.put_backtest(view, older=True)
-        else:
-            self._deck.put_backtest(view)
+        self._deck.put_backtest(view, older=older)
         self._changed()
 
     def _put_walker(self, view: WalkerView, *, older: bool = False) -> None:
