@@ -57,7 +57,7 @@ class HostPort(Protocol):
         ...
 
     def set_listener(self, notify: Callable[[HostEvent], None] | None) -> None:
-        """Call ``notify`` from the engine's thread on changes (at most 5 Hz) and on notices."""
+        """Call ``notify`` from the engine's thread on changes (at most 4 Hz) and on notices."""
         ...
 
     def start_run(self, request: RunRequest) -> Future[str]:

@@ -208,7 +208,7 @@ class InstanceDetail:
         error: what ended it, or the newest error with its traceback; "" without one.
         statistics, equity: over the session from its start to now.
         report: the session as Markdown.
-        missed: decisions that fell out because a tick took too long.
+        missed: decisions that fell out: a tick took too long, or no process was there.
         problem: what of this could not be had and why, "" when all is there.
     """
 
