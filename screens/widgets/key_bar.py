@@ -26,8 +26,8 @@ _USUAL: Final = ("open", "back", "run.new", "copy", "palette", "pane.next")
 """Ids behind those that are a screen's own, the most needed first."""
 
 _WITH_ROOM: Final = (
-    "mark", "export", "run.cancel", "pause", "report", "search.like", "search.invert", "sort",
-    "run.stop_all", "run.close_all", "chart.volume", "about",
+    "mark", "export", "run.cancel", "run.again", "pause", "report", "search.like",
+    "search.invert", "sort", "run.stop_all", "run.close_all", "chart.volume", "about",
 )  # fmt: skip
 """Ids that are shown behind all others where they are not meant to be, the most needed first."""
 
