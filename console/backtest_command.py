@@ -27,7 +27,7 @@ from engine.domain.outcome import BacktestOutcome
 from engine.domain.time import minute_text
 from engine.jobs import ENTRY, BacktestJob
 from engine.reports.backtest import backtest_report, outcome_to_json, statistic_lines
-from engine.reports.markdown import dump_report, run_report_path
+from engine.reports.files import dump_report, run_report_path
 from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
 from engine.runtime import ExchangeSpec
 

@@ -32,7 +32,7 @@ from engine.domain.time import minute_text
 from engine.domain.walks import WalkedStrategy, WalkerStatistics
 from engine.exchanges import ExchangeSpec
 from engine.parallel import PoolRunner, Sources
-from engine.reports.markdown import dump_report, report_path
+from engine.reports.files import dump_report, report_path
 from engine.reports.walker import walker_report, walker_to_json
 from engine.runs.group_runs import Walk
 from engine.runs.walker import WalkerExecution

@@ -11,8 +11,9 @@ from engine.domain.outcome import BacktestData, BacktestOutcome
 from engine.domain.signals import Action, Closed, Mode
 from engine.domain.texts import check_texts
 from engine.reports.backtest import backtest_report
+from engine.reports.files import dump_report, run_report_path
 from engine.reports.live import LiveEvent, LiveStatistics, live_report
-from engine.reports.markdown import dump_report, resolved, run_report_path
+from engine.reports.markdown import resolved
 from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance, Results
 from engine.runs.outcome import backtest_figures, live_data, outcome_of

@@ -17,7 +17,7 @@ from engine.domain.texts import check_texts
 from engine.domain.walks import METRICS, WalkedStrategy, WalkerStatistics
 from engine.parallel import check_files, pool_runner
 from engine.reports.columns import as_columns
-from engine.reports.markdown import dump_report, run_report_path
+from engine.reports.files import dump_report, run_report_path
 from engine.reports.portfolio import PORTFOLIO_COLUMNS, portfolio_report
 from engine.reports.walker import walker_report
 from engine.runs.group_runs import checked_members, portfolio_key

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.reports.files import dump_report, report_path
 from engine.reports.heat import HeatMember, HeatRow, HeatStatistics, heat_report, heat_statistics
-from engine.reports.markdown import dump_report, report_path, resolved
+from engine.reports.markdown import resolved
 from engine.runs.outcome import backtest_figures
 from engine.runs.reported import ReportedRun
 from engine.runtime import current_engine

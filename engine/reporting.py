@@ -15,7 +15,8 @@ from typing import ClassVar, Final, Generic, TypeVar
 from engine.domain.events import RiskRejection
 from engine.domain.texts import check_texts
 from engine.reports.columns import Column
-from engine.reports.markdown import dump_report, report_path, resolved
+from engine.reports.files import dump_report, report_path
+from engine.reports.markdown import resolved
 from engine.reports.partials import (
     PartialEvent,
     PartialStatistics,

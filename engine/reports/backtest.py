@@ -19,13 +19,7 @@ from engine.domain.outcome import BacktestOutcome, BacktestStatistics
 from engine.domain.signals import Cancelled, Closed, SignalRow
 from engine.domain.time import minute_text
 from engine.reports.columns import BACKTEST_COLUMNS, MISSING, Column, percent_text
-from engine.reports.markdown import (
-    bold_line,
-    bullet,
-    column_table,
-    escape,
-    table,
-)
+from engine.reports.markdown import bold_line, bullet, column_table, document, escape, table
 
 _LISTED: Final = 50
 # Warnings and errors shown in a report: a run may have one per minute of a year.
@@ -89,9 +83,9 @@ def backtest_report(
         lines = statistic_lines(outcome.statistics)
         blocks += [
             column_table(chosen, tuple(reversed(outcome.trades))),
-            _statistics_block(line for line in lines if not line.daily),
+            statistics_block(line for line in lines if not line.daily),
             "## Daily equity",
-            _statistics_block(line for line in lines if line.daily),
+            statistics_block(line for line in lines if line.daily),
         ]
     else:
         blocks.append("No signals closed in this run.")
@@ -108,7 +102,7 @@ def backtest_report(
     blocks += _listing("Warnings", outcome.warnings, len(outcome.warnings))
     # A run keeps the first errors and counts them all.
     blocks += _listing("Errors", outcome.errors, outcome.counts.errors)
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return document(blocks)
 
 
 def outcome_to_json(outcome: BacktestOutcome) -> dict[str, Any]:
@@ -117,15 +111,19 @@ def outcome_to_json(outcome: BacktestOutcome) -> dict[str, Any]:
     Instants are ms UTC, percentages in percent units, undefined statistics None with the reason
     under ``undefined``. Holds no NaN or infinity, so strict JSON writers take it.
     """
-    figures = outcome.statistics
-    statistics = {item.name: getattr(figures, item.name) for item in fields(figures)}
     data = {
         "run": _run_data(outcome),
-        "statistics": {"total_signals": figures.total_signals, **statistics},
+        "statistics": statistics_data(outcome.statistics),
         "trades": [_trade_data(trade) for trade in outcome.trades],
         "cancelled": [_cancelled_data(result) for result in outcome.cancelled],
     }
     return cast("dict[str, Any]", json_safe(data))
+
+
+def statistics_data(figures: BacktestStatistics) -> dict[str, Any]:
+    """Every statistic by its name."""
+    listed = {item.name: getattr(figures, item.name) for item in fields(figures)}
+    return {"total_signals": figures.total_signals, **listed}
 
 
 def trades_to_csv(trades: Iterable[Closed]) -> str:
@@ -259,7 +257,8 @@ def _facts(outcome: BacktestOutcome) -> list[tuple[str, str]]:
     ]
 
 
-def _statistics_block(lines: Iterable[StatisticLine]) -> str:
+def statistics_block(lines: Iterable[StatisticLine]) -> str:
+    """A list of statistics, each with what there is to say of it."""
     return "\n".join(
         bold_line(line.label, line.text, escape(line.reason) or line.hint) for line in lines
     )

@@ -64,8 +64,15 @@ def price_text(price: float) -> str:
     return f"{price:.8f} USD"
 
 
-def percent_text(percent: float, decimals: int = 2) -> str:
-    """A signed percentage: ``+1.98%``, ``-2.78%``, and ``0.00%`` for what rounds to nothing."""
+def number_text(value: float | None, decimals: int, unit: str = "") -> str:
+    """A number with so many decimals and its unit, `MISSING` for None."""
+    return MISSING if value is None else f"{value:.{decimals}f}{unit}"
+
+
+def percent_text(percent: float | None, decimals: int = 2) -> str:
+    """A signed percentage: ``+1.98%``, ``0.00%`` for what rounds to nothing, `MISSING` for None."""
+    if percent is None:
+        return MISSING
     if round(percent, decimals) == 0:
         percent = 0.0
     return f"{'+' if percent > 0 else ''}{percent:.{decimals}f}%"

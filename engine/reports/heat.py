@@ -9,8 +9,8 @@ from typing import Final
 
 from engine.domain.outcome import BacktestStatistics, EquityPoint
 from engine.domain.signals import Closed
-from engine.reports.columns import MISSING, Column, column, percent_text
-from engine.reports.markdown import column_table, escape
+from engine.reports.columns import Column, column, number_text, percent_text
+from engine.reports.markdown import column_table, document, escape
 from engine.reports.statistics import backtest_statistics, trade_drawdown
 
 
@@ -137,12 +137,12 @@ def mean_equity(curves: Sequence[Sequence[EquityPoint]]) -> tuple[EquityPoint, .
 HEAT_COLUMNS: Final[tuple[Column[HeatRow], ...]] = (
     column("symbol", "Symbol", lambda row: row.symbol),
     column("total_pnl", "Total PNL", lambda row: percent_text(row.total_pnl)),
-    column("sharpe_ratio", "Sharpe", lambda row: _number(row.sharpe_ratio, 2)),
-    column("profit_factor", "PF", lambda row: _number(row.profit_factor, 2)),
-    column("expectancy", "Expect", lambda row: _signed(row.expectancy)),
-    column("win_rate", "WR", lambda row: _number(row.win_rate, 1, "%")),
-    column("avg_win", "Avg Win", lambda row: _signed(row.avg_win)),
-    column("avg_loss", "Avg Loss", lambda row: _signed(row.avg_loss)),
+    column("sharpe_ratio", "Sharpe", lambda row: number_text(row.sharpe_ratio, 2)),
+    column("profit_factor", "PF", lambda row: number_text(row.profit_factor, 2)),
+    column("expectancy", "Expect", lambda row: percent_text(row.expectancy)),
+    column("win_rate", "WR", lambda row: number_text(row.win_rate, 1, "%")),
+    column("avg_win", "Avg Win", lambda row: percent_text(row.avg_win)),
+    column("avg_loss", "Avg Loss", lambda row: percent_text(row.avg_loss)),
     column("max_drawdown", "Max DD", lambda row: percent_text(-row.max_drawdown)),
     column("max_win_streak", "W Streak", lambda row: str(row.max_win_streak)),
     column("max_loss_streak", "L Streak", lambda row: str(row.max_loss_streak)),
@@ -158,7 +158,7 @@ def heat_report(
     if not data.rows:
         blocks.append("*No data: no run of this strategy has been started.*")
     else:
-        sharpe = _number(data.portfolio_sharpe_ratio, 2)
+        sharpe = number_text(data.portfolio_sharpe_ratio, 2)
         blocks += [
             f"**Total Symbols:** {data.total_symbols} | "
             f"**Portfolio PNL:** {percent_text(data.portfolio_total_pnl)} | "
@@ -166,7 +166,7 @@ def heat_report(
             f"**Total Trades:** {data.portfolio_total_trades}",
             column_table(columns, data.rows),
         ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return document(blocks)
 
 
 def _row(member: HeatMember) -> HeatRow:
@@ -200,11 +200,3 @@ _OF_STATISTICS: Final = (
 def _by_sharpe(row: HeatRow) -> tuple[bool, float]:
     sharpe = row.sharpe_ratio
     return sharpe is None, -(sharpe or 0.0)
-
-
-def _number(value: float | None, decimals: int, unit: str = "") -> str:
-    return MISSING if value is None else f"{value:.{decimals}f}{unit}"
-
-
-def _signed(value: float | None) -> str:
-    return MISSING if value is None else percent_text(value)

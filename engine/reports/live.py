@@ -8,9 +8,17 @@ from dataclasses import dataclass, fields
 from engine.domain.outcome import BacktestStatistics
 from engine.domain.signals import Active, Cancelled, Closed, Opened, Scheduled
 from engine.domain.time import MINUTE
-from engine.reports.backtest import statistic_lines
-from engine.reports.columns import MISSING, Column, column, iso_text, percent_text, price_text
-from engine.reports.markdown import bold_line, column_table, escape
+from engine.reports.backtest import statistic_lines, statistics_block
+from engine.reports.columns import (
+    MISSING,
+    Column,
+    column,
+    iso_text,
+    number_text,
+    percent_text,
+    price_text,
+)
+from engine.reports.markdown import bold_line, column_table, document, escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +136,9 @@ def live_columns(show_note: Callable[[], bool]) -> tuple[Column[LiveEvent], ...]
         column("open_price", "Open Price", lambda row: price_text(row.open_price)),
         column("take_profit", "Take Profit", lambda row: price_text(row.take_profit)),
         column("stop_loss", "Stop Loss", lambda row: price_text(row.stop_loss)),
-        column("percent_tp", "% to TP", lambda row: _percent(row.percent_tp)),
-        column("percent_sl", "% to SL", lambda row: _percent(row.percent_sl)),
-        column("pnl", "PNL (net)", lambda r: MISSING if r.pnl is None else percent_text(r.pnl)),
+        column("percent_tp", "% to TP", lambda row: number_text(row.percent_tp, 2, "%")),
+        column("percent_sl", "% to SL", lambda row: number_text(row.percent_sl, 2, "%")),
+        column("pnl", "PNL (net)", lambda row: percent_text(row.pnl)),
         column("close_reason", "Close Reason", lambda row: row.close_reason or MISSING),
         column("duration", "Duration (min)", lambda row: _count(row.duration)),
     )
@@ -155,17 +163,9 @@ def live_report(
             ("Cancelled signals", data.total_cancelled),
         )
         lines = [bold_line(label, str(value)) for label, value in totals]
-        lines += [
-            bold_line(line.label, line.text, escape(line.reason) or line.hint)
-            for line in statistic_lines(data)
-            if line.label != "Total signals"
-        ]
-        blocks.append("\n".join(lines))
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.2f}%"
+        figures = (line for line in statistic_lines(data) if line.label != "Total signals")
+        blocks.append("\n".join([*lines, statistics_block(figures)]))
+    return document(blocks)
 
 
 def _count(value: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.domain.events import Partial
 from engine.reports.columns import Column, column, iso_text, price_text
-from engine.reports.markdown import bold_line, column_table, escape
+from engine.reports.markdown import bold_line, column_table, document, escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +94,4 @@ def partial_report(
             column_table(columns, data.event_list),
             "\n".join(bold_line(label, str(value)) for label, value in totals),
         ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return document(blocks)

@@ -8,8 +8,8 @@ from typing import Final
 
 from engine.core.durations import Durations
 from engine.domain.events import Performance
-from engine.reports.columns import MISSING, Column, column
-from engine.reports.markdown import bold_line, column_table, escape
+from engine.reports.columns import Column, column, number_text
+from engine.reports.markdown import bold_line, column_table, document, escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +103,17 @@ def performance_statistics(
 PERFORMANCE_COLUMNS: Final[tuple[Column[MetricStatistics], ...]] = (
     column("metric_type", "Metric Type", lambda row: row.metric_type),
     column("count", "Count", lambda row: str(row.count)),
-    column("total", "Total (ms)", lambda row: _ms(row.total_duration)),
-    column("avg", "Avg (ms)", lambda row: _ms(row.avg_duration)),
-    column("min", "Min (ms)", lambda row: _ms(row.min_duration)),
-    column("max", "Max (ms)", lambda row: _ms(row.max_duration)),
-    column("std_dev", "Std Dev (ms)", lambda row: _ms(row.std_dev)),
-    column("median", "Median (ms)", lambda row: _ms(row.median)),
-    column("p95", "P95 (ms)", lambda row: _ms(row.p95)),
-    column("p99", "P99 (ms)", lambda row: _ms(row.p99)),
-    column("avg_wait", "Avg Wait (ms)", lambda row: _ms(row.avg_wait_time)),
-    column("min_wait", "Min Wait (ms)", lambda row: _ms(row.min_wait_time)),
-    column("max_wait", "Max Wait (ms)", lambda row: _ms(row.max_wait_time)),
+    column("total", "Total (ms)", lambda row: number_text(row.total_duration, 2)),
+    column("avg", "Avg (ms)", lambda row: number_text(row.avg_duration, 2)),
+    column("min", "Min (ms)", lambda row: number_text(row.min_duration, 2)),
+    column("max", "Max (ms)", lambda row: number_text(row.max_duration, 2)),
+    column("std_dev", "Std Dev (ms)", lambda row: number_text(row.std_dev, 2)),
+    column("median", "Median (ms)", lambda row: number_text(row.median, 2)),
+    column("p95", "P95 (ms)", lambda row: number_text(row.p95, 2)),
+    column("p99", "P99 (ms)", lambda row: number_text(row.p99, 2)),
+    column("avg_wait", "Avg Wait (ms)", lambda row: number_text(row.avg_wait_time, 2)),
+    column("min_wait", "Min Wait (ms)", lambda row: number_text(row.min_wait_time, 2)),
+    column("max_wait", "Max Wait (ms)", lambda row: number_text(row.max_wait_time, 2)),
 )
 
 
@@ -145,14 +145,10 @@ def performance_report(
             "A signal lies within its backtest, and so does every frame: the types overlap. Waits "
             "are the time since the measurement before, of any type.",
         ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return document(blocks)
 
 
 def _share(item: MetricStatistics, total: float) -> str:
     share = item.total_duration / total * 100 if total else 0.0
     label = escape(item.metric_type)
     return f"- **{label}**: {share:.1f}% ({item.total_duration:.2f} ms total)"
-
-
-def _ms(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.2f}"

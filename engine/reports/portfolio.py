@@ -9,8 +9,8 @@ from engine.domain.outcome import BacktestOutcome
 from engine.domain.portfolios import PortfolioOutcome
 from engine.domain.signals import Closed
 from engine.domain.time import minute_text
-from engine.reports.backtest import statistic_lines
-from engine.reports.columns import BACKTEST_COLUMNS, MISSING, Column, column, percent_text
+from engine.reports.backtest import statistic_lines, statistics_block
+from engine.reports.columns import BACKTEST_COLUMNS, Column, column, percent_text
 from engine.reports.markdown import bold_line, bullet, column_table, escape, resolved
 
 PORTFOLIO_COLUMNS: Final[tuple[Column[Closed], ...]] = (
@@ -22,17 +22,13 @@ PORTFOLIO_COLUMNS: Final[tuple[Column[Closed], ...]] = (
 """Columns of a portfolio's trade table: those of a backtest, and the strategy."""
 
 
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else percent_text(value)
-
-
 MEMBER_COLUMNS: Final[tuple[Column[BacktestOutcome], ...]] = (
     column("symbol", "Symbol", lambda row: row.key.symbol),
     column("strategy_name", "Strategy", lambda row: row.key.strategy_name),
     column("total_trades", "Trades", lambda row: str(row.statistics.total_trades)),
     column("total_pnl", "Total PNL", lambda row: percent_text(row.statistics.total_pnl)),
     column("total_return", "Total Return", lambda row: percent_text(row.statistics.total_return)),
-    column("max_drawdown", "Max Drawdown", lambda row: _percent(-row.statistics.max_drawdown)),
+    column("max_drawdown", "Max Drawdown", lambda row: percent_text(-row.statistics.max_drawdown)),
     column("rejections", "Risk Rejections", lambda row: str(row.counts.rejections)),
     column("errors", "Errors", lambda row: str(row.counts.errors)),
 )
@@ -61,10 +57,7 @@ async def portfolio_report(
         f"# Portfolio Report: {escape(outcome.key.strategy_name)}",
         "\n".join(bold_line(label, escape(text)) for label, text in facts),
         "## Totals",
-        "\n".join(
-            bold_line(line.label, line.text, escape(line.reason) or line.hint)
-            for line in statistic_lines(outcome.statistics)
-        ),
+        statistics_block(statistic_lines(outcome.statistics)),
         "## Members",
         column_table(MEMBER_COLUMNS, outcome.members),
         "## Trades",

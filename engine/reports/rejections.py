@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.domain.events import RiskRejection
 from engine.reports.columns import MISSING, Column, column, iso_text, price_text
-from engine.reports.markdown import bold_line, bullet, column_table, escape
+from engine.reports.markdown import bold_line, bullet, column_table, document, escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def risk_report(
             "## Rejections by Strategy",
             _counts(data.by_strategy),
         ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return document(blocks)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

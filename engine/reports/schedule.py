@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from engine.domain.signals import Cancelled, Opened, Scheduled
 from engine.domain.time import MINUTE
-from engine.reports.columns import MISSING, Column, column, iso_text, price_text
-from engine.reports.markdown import bold_line, column_table, escape
+from engine.reports.columns import MISSING, Column, column, iso_text, number_text, price_text
+from engine.reports.markdown import bold_line, column_table, document, escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +152,13 @@ def schedule_report(
             ("Scheduled signals", str(data.total_scheduled), ""),
             ("Opened signals", str(data.total_opened), ""),
             ("Cancelled signals", str(data.total_cancelled), ""),
-            ("Activation rate", _shown(data.activation_rate, "%"), "higher is better"),
-            ("Cancellation rate", _shown(data.cancellation_rate, "%"), "lower is better"),
-            ("Average activation time", _shown(data.avg_activation_time, " minutes"), ""),
-            ("Average wait time (cancelled)", _shown(data.avg_wait_time, " minutes"), ""),
+            ("Activation rate", number_text(data.activation_rate, 2, "%"), "higher is better"),
+            ("Cancellation rate", number_text(data.cancellation_rate, 2, "%"), "lower is better"),
+            ("Average activation time", number_text(data.avg_activation_time, 2, " minutes"), ""),
+            ("Average wait time (cancelled)", number_text(data.avg_wait_time, 2, " minutes"), ""),
         )
         blocks += [
             column_table(columns, data.event_list),
             "\n".join(bold_line(*line) for line in lines),
         ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _shown(value: float | None, unit: str) -> str:
-    return MISSING if value is None else f"{value:.2f}{unit}"
+    return document(blocks)

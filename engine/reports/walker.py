@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, Final, cast
 
-from engine.domain.outcome import BacktestStatistics
 from engine.domain.signals import Closed
 from engine.domain.time import iso, minute_text
 from engine.domain.walks import WalkedStrategy, WalkerStatistics
-from engine.reports.backtest import json_safe
-from engine.reports.columns import MISSING, Column, always, column, percent_text
-from engine.reports.markdown import bold_line, bullet, column_table, escape, resolved
+from engine.reports.backtest import json_safe, statistics_data
+from engine.reports.columns import MISSING, Column, always, column, number_text, percent_text
+from engine.reports.markdown import bold_line, bullet, column_table, document, escape, resolved
 
 
 def _rank(row: WalkedStrategy, index: int) -> str:
@@ -28,9 +26,7 @@ def _figure(
 ) -> Column[WalkedStrategy]:
     def text(row: WalkedStrategy) -> str:
         value = None if row.status != "done" or row.stats is None else getattr(row.stats, name)
-        if value is None:
-            return MISSING
-        return percent_text(value) if signed else f"{value:.{decimals}f}{unit}"
+        return percent_text(value) if signed else number_text(value, decimals, unit)
 
     return column(key, label, text)
 
@@ -40,7 +36,7 @@ WALKER_STRATEGY_COLUMNS: Final[tuple[Column[WalkedStrategy], ...]] = (
     column("strategy_name", "Strategy", lambda row: row.strategy_name),
     column(
         "metric", "Metric",
-        lambda row: MISSING if row.metric_value is None else f"{row.metric_value:.2f}",
+        lambda row: number_text(row.metric_value, 2),
     ),
     _figure("total_signals", "Total Signals", "total_signals", 0),
     _figure("win_rate", "Win Rate", "win_rate", 2, "%"),
@@ -103,7 +99,7 @@ async def walker_report(
         f"*{escape(data.metric)}: higher is better. Equal values keep the order in which the "
         f"walker names its strategies; {MISSING} means that a figure is not defined.*"
     )
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return document(blocks)
 
 
 def walker_to_json(data: WalkerStatistics) -> dict[str, Any]:
@@ -125,7 +121,7 @@ def walker_to_json(data: WalkerStatistics) -> dict[str, Any]:
             "strategy_file": row.outcome.strategy_file if row.outcome else "",
             "strategy_hash": row.outcome.strategy_hash if row.outcome else "",
             "data_hash": row.outcome.data_hash if row.outcome else "",
-            "statistics": None if row.stats is None else _statistics(row.stats),
+            "statistics": None if row.stats is None else statistics_data(row.stats),
         }
         for at, row in enumerate(data.strategies, start=1)
     ]
@@ -136,11 +132,6 @@ def walker_to_json(data: WalkerStatistics) -> dict[str, Any]:
     )  # fmt: skip
     facts = {name: getattr(data, name) for name in names}
     return cast("dict[str, Any]", json_safe({**facts, "ranking": ranking}))
-
-
-def _statistics(figures: BacktestStatistics) -> dict[str, Any]:
-    listed = {item.name: getattr(figures, item.name) for item in fields(figures)}
-    return {"total_signals": figures.total_signals, **listed}
 
 
 def _facts(data: WalkerStatistics) -> list[tuple[str, str]]:
@@ -158,9 +149,8 @@ def _facts(data: WalkerStatistics) -> list[tuple[str, str]]:
 def _winner(data: WalkerStatistics) -> list[str]:
     if data.best_strategy is None or data.best_stats is None:
         return ["## Best Strategy: none", f"No strategy has a value of {escape(data.metric)}."]
-    best = f"{data.best_metric:.2f}" if data.best_metric is not None else MISSING
     lines = [
-        bold_line(f"Best {data.metric}", best),
+        bold_line(f"Best {data.metric}", number_text(data.best_metric, 2)),
         bold_line("Total Signals", str(data.best_stats.total_signals)),
     ]
     return [f"## Best Strategy: {escape(data.best_strategy)}", "\n".join(lines)]

@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from engine.domain.conversation import Message, redacted
 from engine.domain.errors import EngineError
-from engine.reports.markdown import escape, safe_name
+from engine.reports.files import safe_name
+from engine.reports.markdown import escape
 
 WARN_BYTES: Final = 20 * 1024
 """A longer message of a user is warned about: models forget the beginning of long texts."""

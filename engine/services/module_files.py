@@ -7,9 +7,8 @@ import re
 from itertools import count
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
-from engine.domain.errors import EngineError
+from engine.reports.files import write_whole
 
 _NOT_IN_NAMES: Final = re.compile(r"\W+", re.ASCII)
 _LONGEST: Final = 100
@@ -43,16 +42,4 @@ def write_module(code: str, path: Path) -> Path:
     Raises:
         EngineError: it could not be written; an existing file is then unchanged.
     """
-    draft = path.parent / f".module-{uuid4().hex}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(code)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise EngineError(f"module {path} could not be written: {reason}") from error
-    return path
+    return write_whole("module", code, path)

@@ -26,7 +26,7 @@ from engine.reports.backtest import (
     trades_to_csv,
 )
 from engine.reports.columns import BACKTEST_COLUMNS, Column
-from engine.reports.markdown import dump_report, report_path
+from engine.reports.files import dump_report, report_path
 from tests.reports.report_samples import KEY, START, cancelled, hourly, outcome, trade
 
 FIVE = hourly([10.0, -6.0, -4.0, -5.0, 20.0])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.errors import EngineError
-from engine.reports.markdown import dump_report, report_path, safe_name
+from engine.reports.files import dump_report, report_path, safe_name
 
 RUN = {
     "mode": "backtest", "name": "sma-cross", "symbol": "BTC/USDT:USDT", "exchange": "binance",
