@@ -19,7 +19,7 @@ def about_dialog(context: ScreenContext, theme: str, size: Size) -> DetailDialog
 
 def _facts(context: ScreenContext, theme: str, size: Size) -> Iterator[Fact]:
     about, header = context.host.about, context.snapshot.header
-    yield Fact("badge", header.badge)
+    yield Fact("what it is", header.badge)
     yield Fact("state", about.state if about.keeps else f"{about.state} - nothing is kept")
     for name, path in about.files:
         yield Fact(name, path or "not used")

@@ -45,6 +45,12 @@ class ScreenContext:
         """A text and what could be done about it; a console that only follows cannot do it."""
         return text if self.host.read_only else text + invitation
 
+    def see_errors(self) -> bool:
+        """The operator looks at the engine's errors: whether some of them were not seen before."""
+        errors, before = self.snapshot.header.errors, self.session.errors_seen
+        self.session.errors_seen = errors
+        return errors != before
+
     def silence(self) -> float:
         """Wall seconds since the engine's last sign of life."""
         return max(0.0, self.clock() - self.host.snapshot.header.heartbeat)

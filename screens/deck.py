@@ -130,9 +130,7 @@ class DeckScreen(RunScreen):
         self.refresh_bindings()
 
     def _errors_seen(self) -> None:
-        errors = self.context.snapshot.header.errors
-        if self.context.session.errors_seen != errors:
-            self.context.session.errors_seen = errors
+        if self.context.see_errors():
             self.query_one(HeaderLine).refresh()
 
     def _show_waiting(self, waiting: int | None) -> None:

@@ -38,6 +38,9 @@ from screens.text import (
 from screens.widgets.statistics_table import StatRow
 from screens.widgets.tones import spans
 
+_PATH: Final = 1_000
+"""Characters of a text that may be a path."""
+
 _LABEL: Final = 24
 """Cells that a label may take; some are names that people gave."""
 
@@ -196,12 +199,22 @@ class FactsVisual(Visual):
             for label, texts in self._facts:
                 head = label
                 for text in texts:
-                    for piece in Content(text).wrap(room):
+                    for piece in _wrapped(text, room):
                         label_cells = Content.styled(fit(head, self._indent), "$text-muted")
                         lines.append(label_cells + piece)
                         head = ""
             self._laid_out = (width, Content("\n").join(lines))
         return self._laid_out[1]
+
+
+def _wrapped(text: str, room: int) -> list[Content]:
+    """Lines of at most that many cells; a path that is longer breaks behind one of its folders."""
+    lines: list[Content] = []
+    if " " not in text and len(text) < _PATH:
+        while cell_len(text) > room and (cut := text.rfind("/", 0, room) + 1):
+            lines.append(Content(text[:cut]))
+            text = text[cut:]
+    return lines + Content(text).wrap(room)
 
 
 class DetailDialog(ModalScreen[None]):

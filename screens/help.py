@@ -77,9 +77,9 @@ class HelpDialog(ModalScreen[None]):
         """A table of keys."""
         columns = (
             Column[HelpRow]("key", 9, lambda r: Cell(r.keys, "accent")),
-            Column[HelpRow]("does", 12, lambda r: Cell(r.name, "strong")),
+            Column[HelpRow]("command", 12, lambda r: Cell(r.name, "strong")),
             Column[HelpRow](
-                "that is",
+                "what it does",
                 30,
                 lambda r: (
                     Cell(r.sentence)

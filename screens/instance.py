@@ -32,7 +32,7 @@ from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.position_card import PositionCard
 from screens.widgets.price_bar import PriceBar
 from screens.widgets.statistics_table import StatisticsTable, session_statistics
-from screens.widgets.text_view import TextView
+from screens.widgets.text_view import TextLine, TextView
 from screens.widgets.title_line import TitleLine
 from screens.widgets.tones import Cell, spans
 
@@ -240,6 +240,9 @@ class InstanceScreen(RunScreen):
             elif isinstance(happening, FeedEntry):
                 title = f"{happening.action}  {clean(happening.symbol)}"
                 self.app.push_screen(DetailDialog(title, entry_facts(happening)))
+        elif isinstance(row, TextLine):
+            facts = tuple(Fact(*fact) for fact in row.facts())
+            self.app.push_screen(DetailDialog(f"line {row.place + 1}", facts))
         elif message.table is self.about and row is not None:
             name, value = row
             error = self.detail.error if self.detail is not None and name == "last error" else ""

@@ -70,6 +70,7 @@ class ResultScreen(BaseScreen):
         note = many(len(self.outcome.trades), "trade")
         self.query_one("#trades-pane", Pane).title.update(note=note)
         self.query_one("#chart-pane", Pane).title.update(note=many(self._days(), "day"))
+        self.query_one("#months-pane", Pane).title.update(note="in %")
         if remarks := len(self.outcome.errors) + len(self.outcome.warnings):
             remark = (Cell(f"{many(remarks, 'warning')} below ", "warn"),)
             self.query_one("#statistics-pane", Pane).title.update(remark=remark)

@@ -1,4 +1,4 @@
-"""Risk: slots taken per profile, who takes them, what was refused and why, invalid signals."""
+"""Risk: slots taken per profile, who takes them, what was rejected and why, invalid signals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from screens.widgets.risk_tables import (
 
 
 class RiskScreen(BaseScreen):
-    """Profiles and positions above refusals and invalid signals."""
+    """Profiles and positions above rejections and invalid signals."""
 
     mode_name = "Risk"
     CSS_PATH = ["base.tcss", "risk.tcss"]  # noqa: RUF012
@@ -38,7 +38,7 @@ class RiskScreen(BaseScreen):
         self.holdings_pane = Pane(
             "Active positions", self.holdings, counts=True, id="holdings-pane"
         )
-        self.rejections_pane = Pane("Refusals", self.rejections, id="rejections-pane")
+        self.rejections_pane = Pane("Rejections", self.rejections, id="rejections-pane")
         self.invalid_pane = Pane("Invalid signals", self.invalid, counts=True, id="invalid-pane")
 
     def compose_body(self) -> ComposeResult:
@@ -54,11 +54,11 @@ class RiskScreen(BaseScreen):
     def after_follow(self) -> None:
         """Titles."""
         snapshot = self.context.snapshot
-        refused = sum(view.count for view in snapshot.rejections)
+        rejected = sum(view.count for view in snapshot.rejections)
         self.profiles_pane.title.update(note=many(len(snapshot.profiles), "profile"))
         self.holdings_pane.title.update(note=many(len(self.holdings.rows), "slot") + " taken")
         self.rejections_pane.title.update(
-            note=f"{many(refused, 'signal')} for {many(len(snapshot.rejections), 'reason')}"
+            note=f"{many(rejected, 'signal')} for {many(len(snapshot.rejections), 'reason')}"
         )
         self.invalid_pane.title.update(note=f"{len(self.invalid.rows)} in the feed")
         short = self.query_one(PaneStack).short
@@ -79,7 +79,7 @@ class RiskScreen(BaseScreen):
         elif isinstance(row, ProfileView):
             self.app.push_screen(DetailDialog(f"Profile {clean(row.name)}", profile_facts(row)))
         elif isinstance(row, RejectionView):
-            self.app.push_screen(DetailDialog("Refusal", rejection_facts(row)))
+            self.app.push_screen(DetailDialog("Rejection", rejection_facts(row)))
         elif isinstance(row, FeedEntry):
             title = f"Invalid signal  {clean(row.symbol)}  {clean(row.strategy_name)}"
             self.app.push_screen(DetailDialog(title, entry_facts(row)))
@@ -87,10 +87,10 @@ class RiskScreen(BaseScreen):
 
 def profile_facts(view: ProfileView) -> tuple[Fact, ...]:
     """All that is known of a profile."""
-    refused = "never" if view.refused_at is None else f"with {view.refused_at} slots taken"
+    first = "never" if view.refused_at is None else f"first with {view.refused_at} slots taken"
     facts = [
         Fact("slots taken", str(len(view.active))),
-        Fact("refused", f"{many(view.refusals, 'signal')}, first {refused}"),
+        Fact("rejected", f"{many(view.refusals, 'signal')}, {first}"),
         Fact("rules", "\n".join(view.rules) or "none: it lets everything through"),
         Fact("strategies", "\n".join(view.strategies) or "none uses it"),
         Fact("note", view.note),
@@ -99,7 +99,7 @@ def profile_facts(view: ProfileView) -> tuple[Fact, ...]:
 
 
 def rejection_facts(view: RejectionView) -> tuple[Fact, ...]:
-    """All that is known of a reason for refusals."""
+    """All that is known of a reason for rejections."""
     return (
         Fact("profile", view.profile),
         Fact("reason", view.reason),

@@ -283,7 +283,7 @@ def _what_closing_does(screen: BaseScreen, view: InstanceView, quote: Quote) -> 
             *late,
             f"It books about {price(quote.price)}, the {kind} at {time_of_day(quote.at)} UTC"
             f" ({age} ago); opened at {price(view.entry)}.",
-            "It closes at the next instant, right away; the run goes on and may open again.",
+            "It closes right away; the run goes on and may open again.",
             NO_ORDER,
         )
     )

@@ -33,9 +33,8 @@ from console.views import (
 )
 from engine.domain.errors import EngineError, RunStateError
 from engine.domain.settings import Settings
-from engine.reports.backtest import backtest_report
 from screens.sample_desk import METRICS, MILESTONES, NOW, PROFILES, REJECTIONS, bars, log
-from screens.sample_outcome import outcome
+from screens.sample_outcome import outcome, session_report
 from screens.sample_walkers import OPTIMIZERS, walkers
 
 HEARTBEAT: Final = 1000.0
@@ -253,7 +252,7 @@ def instance_detail(view: InstanceView, interval: str = "1m") -> InstanceDetail:
         f"{view.last_error}\nTraceback (most recent call last):" if view.last_error else "",
         result.statistics,
         result.equity,
-        backtest_report(result) if view.trades else "",
+        session_report(view.strategy_name) if view.trades else "",
     )
 
 

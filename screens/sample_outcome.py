@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.domain.outcome import BacktestOutcome, BacktestStatistics, EquityPoint, RunCounts
 from engine.domain.signals import Closed, CloseReason, Mode, PnL, Position, RunKey, SignalRow
+from engine.reports.live import live_columns, live_report, live_statistics
 
 JANUARY: Final = 1_704_067_200_000
 """Where the sample's history begins: 2024-01-01 UTC."""
@@ -80,3 +81,14 @@ def outcome(seed: int, days: int = 30, per_day: int = 4) -> BacktestOutcome:
         ("the frame asks for 12 minutes beyond the data",), (), {"percent_fee": 0.1},
         strategy_file="strategies/sma_cross.py", elapsed_seconds=0.41,
     )  # fmt: skip
+
+
+def session_report(strategy_name: str) -> str:
+    """The report of a live session with those trades."""
+    result = outcome(7)
+    trades = len(result.trades)
+    session = live_statistics(
+        result.statistics, reversed(result.trades), total_events=trades, total_scheduled=0,
+        total_opened=trades, total_cancelled=0,
+    )  # fmt: skip
+    return live_report(strategy_name, session, live_columns(lambda: False))

@@ -16,6 +16,7 @@ from screens.layout import recalled_text
 from screens.spelling import spell
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.filtered_table import FilteredTable
+from screens.widgets.header_line import HeaderLine
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.tones import Cell
 
@@ -60,9 +61,12 @@ class SearchScreen(BaseScreen):
         self.watch(self.table, "waiting", self._show_waiting)
 
     def after_follow(self) -> None:
-        """Counts move with the rows."""
+        """Counts move with the rows; errors that are shown with everything else count as seen."""
         self._tell_found()
         self.pane.title.update(note=self.counted())
+        whole = self.table.following and not self.bar.text.strip()
+        if whole and self.context.see_errors():
+            self.query_one(HeaderLine).refresh()
 
     def counted(self) -> str:
         """How much there is, for the title."""

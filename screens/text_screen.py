@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from console.keymap import bind
 from screens.base import BaseScreen
 from screens.context import ScreenContext
+from screens.detail import DetailDialog, Fact
+from screens.widgets.line_table import LineTable
 from screens.widgets.text_view import TextView
 from screens.widgets.title_line import TitleLine
 from screens.widgets.tones import Cell
@@ -45,3 +48,11 @@ class TextScreen(BaseScreen):
         """Write it."""
         self.text.show(self._text)
         self.text.focus()
+
+    @on(LineTable.Opened)
+    def open_row(self) -> None:
+        """Show a line in full, of a table with the headings."""
+        line = self.text.current
+        if line is not None:
+            facts = tuple(Fact(*fact) for fact in line.facts())
+            self.app.push_screen(DetailDialog(f"line {line.place + 1}", facts))

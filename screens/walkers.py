@@ -31,7 +31,7 @@ from screens.context import ScreenContext
 from screens.detail import DetailDialog
 from screens.result import ResultScreen
 from screens.run_actions import READ_ONLY
-from screens.text import clean, many
+from screens.text import clean, many, words
 from screens.text_screen import TextScreen
 from screens.widgets.backtest_tables import ENDED
 from screens.widgets.curves_chart import CurvesChart
@@ -146,7 +146,7 @@ class WalkersScreen(BaseScreen):
         name = "" if chosen is None else chosen.name
         self.curves.show(curves(view, self.ranking.in_order, name))
         finished = sum(row.outcome is not None for row in view.rows)
-        self.curves_pane.title.update(note=f"{finished} with a result, best first")
+        self.curves_pane.title.update(note=f"{finished} with a result, in the order of the ranking")
 
     @on(LineTable.Moved, "#walkers")
     def show_other_walker(self) -> None:
@@ -246,7 +246,7 @@ class WalkersScreen(BaseScreen):
         if isinstance(view, WalkerView):
             metric = self.metric_of(view)
             text = await comparison_report(view, metric)
-            by = f"  by {metric if metric in RANKED else view.metric}"
+            by = f"  by {words(metric if metric in RANKED else view.metric)}"
             title = (Cell(f" {batch_name(view)}", "strong"), Cell(by, "muted"))
             self.app.push_screen(TextScreen(self.context, title, text, self.mode_name))
         elif view is not None and view.path:

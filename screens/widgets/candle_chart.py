@@ -136,15 +136,21 @@ def _named(levels: Levels) -> list[_Named]:
     found = (
         _Named("TP", levels.take_profit or 0.0, "gain", _GAIN, "╌"),
         _Named("SL", levels.stop_loss or 0.0, "loss", _LOSS, "╌"),
-        _Named("in", levels.entry or 0.0, "accent", _ENTRY, "─"),
+        _Named("entry", levels.entry or 0.0, "accent", _ENTRY, "─"),
         _Named("▸", levels.last or 0.0, "strong", 0, " "),
     )
     return [level for level in found if level.value > 0 and np.isfinite(level.value)]
 
 
 def _axis_widths(prices: _Floats, named: list[_Named]) -> list[str]:
-    ends = [price(float(prices.min())), price(float(prices.max()))]
-    return [*ends, *(f"{level.name} {price(level.value)} ↑" for level in named)]
+    blank, ends = " " * _name_width(named), (float(prices.min()), float(prices.max()))
+    names = [f"{level.name} {price(level.value)} ↑" for level in named]
+    return [*names, *(f"{blank} {price(end)}" for end in ends)]
+
+
+def _name_width(named: list[_Named]) -> int:
+    """Cells that the names of the levels take; all prices stand behind them."""
+    return max((len(level.name) for level in named), default=0)
 
 
 def _scale(high: _Floats, low: _Floats, named: list[_Named], rows: int) -> _Scale:
@@ -205,9 +211,10 @@ def _draw_volume(
 def _labels(scale: _Scale, named: list[_Named]) -> dict[int, tuple[str, Tone]]:
     """What stands on the axis beside which row; a taken row sends a level to the next free one."""
     taken: dict[int, tuple[str, Tone]] = {}
+    names = _name_width(named)
     for level in reversed(named):
         row = scale.row(level.value)
-        text = f"{level.name} {price(level.value)}"
+        text = f"{level.name:>{names}} {price(level.value)}"
         if not 0 <= row < scale.rows:
             text = f"{text} {'↑' if row < 0 else '↓'}"
             row = 0 if row < 0 else scale.rows - 1
@@ -216,7 +223,7 @@ def _labels(scale: _Scale, named: list[_Named]) -> dict[int, tuple[str, Tone]]:
         if free is not None:
             taken[free] = (text, level.tone)
     for value in round_steps(scale.low, scale.high, max(2, scale.rows // 4)):
-        taken.setdefault(scale.row(value), (f"  {price(value)}", "muted"))
+        taken.setdefault(scale.row(value), (f"{' ' * names} {price(value)}", "muted"))
     return taken
 
 

@@ -59,7 +59,7 @@ class EquityChart(ToneWidget, can_focus=True):
 
 def chart_lines(points: Sequence[EquityPoint], width: int, height: int) -> list[tuple[Cell, ...]]:
     """The whole picture, top to bottom, for a space of that size."""
-    plot = width - _AXIS - 1
+    plot = width - _AXIS - 2
     if len(points) < 2 or plot < 8 or height < 7:
         return [(), (Cell("  no equity curve: the run has no days", "muted"),)]
     equity = [point.equity for point in points]

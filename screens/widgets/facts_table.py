@@ -24,8 +24,10 @@ class FactsTable(LineTable[Named]):
 
     def __init__(self, *, empty: str, id: str | None = None) -> None:
         columns = (
-            Column[Named]("", 22, lambda fact: Cell(clean(fact[0]), "muted"), grow=10, shrink=6),
-            Column[Named]("", 20, lambda fact: Cell(_first_line(fact[1])), grow=400),
+            Column[Named](
+                "what", 22, lambda fact: Cell(clean(fact[0]), "muted"), grow=10, shrink=6
+            ),
+            Column[Named]("value", 20, lambda fact: Cell(_first_line(fact[1])), grow=400),
         )
         super().__init__(columns, key=lambda fact: fact[0], empty=empty, id=id)
 

@@ -172,10 +172,11 @@ class Heatmap(ScrollView, can_focus=True):
     def _row(self, row: HeatRow, cell: int, width: int) -> Strip:
         line = [Segment(fit(f"  {clean(row.label)}", self._label_width()), self.rich_style)]
         for value in row.values:
-            strength = shade(value, self._most)
+            text = _figure(value, cell - 1)
+            strength = shade(value, self._most) if text[0] in "+-" else 0
             side = "gain" if strength > 0 else "loss"
             name = f"{side}{abs(strength)}" if strength else "muted" if value is None else ""
-            line.append(Segment(fit(_figure(value, cell - 1), cell, right=True), self._style(name)))
+            line.append(Segment(fit(text, cell, right=True), self._style(name)))
         if self._grid.total:
             total = percent(row.total) if row.total is not None else ""
             line.append(Segment(fit(total, _WIDEST, right=True), self.rich_style))

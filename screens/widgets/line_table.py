@@ -34,7 +34,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     """Keyed rows under fixed headings, with a cursor.
 
     Args:
-        columns: what to draw, left to right.
+        columns: what to draw, left to right; where none has a heading there is no line for them.
         key: identity of a row; the cursor stays with it when rows are replaced.
         empty: what to say when there are no rows; may name keys (`screens.spelling`).
         follow: new rows arrive at the top and the table stays at the top, without a cursor, until
@@ -100,6 +100,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         self._drawn: dict[tuple[Cells, int, bool], list[Segment]] = {}
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
+        self._top = _heading_lines(columns)
         self._row_key = key
         self._empty = empty
         self._follow = follow
@@ -136,7 +137,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     @property
     def visible_lines(self) -> int:
         """Rows that fit between the headings and the bottom."""
-        return max(0, self.scrollable_content_region.height - 1)
+        return max(0, self.scrollable_content_region.height - self._top)
 
     def set_empty(self, text: str) -> None:
         """Change what is said when there are no rows."""
@@ -147,6 +148,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
     def set_columns(self, columns: Sequence[Column[Row]]) -> None:
         """Draw other columns of the same rows."""
         self._columns = tuple(columns)
+        self._top = _heading_lines(columns)
         self._fitted_width = -1
         self.refresh()
 
@@ -191,7 +193,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             cells = tuple(column.cell(row) for column, _ in self._fitted if column.ages)
             self._aged[key] = cells
             if before.get(key) != cells:
-                self.refresh_line(index + 1)
+                self.refresh_line(index + self._top)
 
     def select(self, key: Hashable) -> bool:
         """Put the cursor on the row of that key; False when there is none."""
@@ -211,7 +213,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         if before != self._cursor:
             for line in (before, self._cursor):
                 if line >= 0:
-                    self.refresh_line(line + 1)
+                    self.refresh_line(line + self._top)
             self.post_message(self.Moved(self))
 
     def clear_cursor(self) -> None:
@@ -285,8 +287,8 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Select a row; a second click opens it."""
-        index = int(self.scroll_offset.y) + event.y - 1
-        if event.y >= 1 and index < len(self._rows):
+        index = int(self.scroll_offset.y) + event.y - self._top
+        if event.y >= self._top and index < len(self._rows):
             self.move_cursor(index)
             if event.chain > 1:
                 self.action_open_row()
@@ -316,12 +318,12 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         """One line: headings first, then the rows from the scroll position on."""
         width = self.size.width
         self._fit(self.scrollable_content_region.width)
-        if y == 0:
+        if y < self._top:
             return self._heading(width)
-        index = int(self.scroll_offset.y) + y - 1
+        index = int(self.scroll_offset.y) + y - self._top
         if index < len(self._rows):
             return self._line(index, width)
-        if not self._rows and y == 2:
+        if not self._rows and y == self._top + 1:
             words = " " * GUTTER + spell(self, self._empty)
             text = Segment(fit(words, width), self._style("muted"))
             return Strip([text], width)
@@ -399,21 +401,24 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
                 first = index if first < 0 else first
             elif first >= 0:
                 # Lines side by side are one region: each region costs as much as a line.
-                self.refresh_lines(first + 1, index - first)
+                self.refresh_lines(first + self._top, index - first)
                 first = -1
         if first >= 0:
-            self.refresh_lines(first + 1, end - first)
+            self.refresh_lines(first + self._top, end - first)
 
     def _refresh_cursor(self) -> None:
         if self._cursor >= 0:
-            self.refresh_line(self._cursor + 1)
+            self.refresh_line(self._cursor + self._top)
 
     # Cursor and scroll position
 
     def _measure(self, scroll: int) -> None:
         """Let the table be as long as its rows, and long enough to stand at ``scroll``."""
         lines = max(len(self._rows), scroll + self.visible_lines if scroll else 0)
-        size, before = Size(self.scrollable_content_region.width, lines + 1), self.virtual_size
+        size, before = (
+            Size(self.scrollable_content_region.width, lines + self._top),
+            self.virtual_size,
+        )
         room, height = self.size.height, self.styles.height
         if (
             size.width == before.width
@@ -459,6 +464,10 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
             self.scroll_to(y=self._cursor, animate=False, force=True)
         elif lines and self._cursor >= scroll + lines:
             self.scroll_to(y=self._cursor - lines + 1, animate=False, force=True)
+
+
+def _heading_lines(columns: Sequence[Column[Any]]) -> int:
+    return 1 if any(column.title for column in columns) else 0
 
 
 if __name__ == "__main__":

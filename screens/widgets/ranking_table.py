@@ -32,6 +32,7 @@ METRICS: Final[Mapping[str, tuple[str, bool]]] = {
 
 LOWER_IS_BETTER: Final = frozenset({"max_drawdown"})
 
+_DECIMALS: Final = {"sharpe_ratio": 3, "win_rate": 1}
 _BESIDE: Final = ("total_return", "sharpe_ratio", "win_rate", "max_drawdown", "profit_factor")
 _WORDS: Final[dict[str, Tone]] = {
     "waiting": "muted", "failed": "loss", "stopped": "warn", "skipped": "warn",
@@ -86,7 +87,7 @@ def figure(metric: str, value: float | None) -> Cells:
         return Cell("-", "muted")
     if METRICS.get(metric, ("", False))[1]:
         return Cell(percent(value), signed_tone(value))
-    return Cell(number(value, 3 if metric == "sharpe_ratio" else 2))
+    return Cell(number(value, _DECIMALS.get(metric, 2)))
 
 
 class RankingTable(LineTable[_Place]):

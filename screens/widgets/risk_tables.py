@@ -1,4 +1,4 @@
-"""Risk as tables: profiles with their slots, who holds them, what was refused, what was invalid."""
+"""Risk as tables: profiles with their slots, who holds them, what was rejected or invalid."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ INVALID = "validation: "
 """Beginning of a feed entry about a signal that broke a rule of the engine."""
 
 
-def _refusals(view: ProfileView) -> Cells:
+def _rejected(view: ProfileView) -> Cells:
     return Cell(count(view.refusals), "warn" if view.refusals else "muted")
 
 
 def _limit(view: ProfileView) -> Cells:
     if view.refused_at is None:
         return Cell("never", "muted")
-    return Cell(f"at {view.refused_at} taken")
+    return Cell(f"{view.refused_at} taken")
 
 
 class ProfilesTable(Panel, SortableTable[ProfileView]):
@@ -43,9 +43,9 @@ class ProfilesTable(Panel, SortableTable[ProfileView]):
                 right=True, order=lambda v: len(v.active),
             ),
             Column[ProfileView](
-                "refusals", 8, _refusals, right=True, order=lambda v: v.refusals
+                "rejected", 8, _rejected, right=True, order=lambda v: v.refusals
             ),
-            Column[ProfileView]("refused", 10, _limit, drop=1),
+            Column[ProfileView]("first at", 10, _limit, drop=1),
             Column[ProfileView]("rules", 28, lambda v: Cell(clean(", ".join(v.rules))), grow=24),
             Column[ProfileView](
                 "strategies", 20, lambda v: Cell(clean(", ".join(v.strategies)), "muted"), drop=2,
@@ -133,7 +133,7 @@ class HoldingsTable(Panel, SortableTable[Holding]):
 
 
 class RejectionsTable(Panel, SortableTable[RejectionView]):
-    """Refusals by profile and reason, the most recent first."""
+    """Rejections by profile and reason, the most recent first."""
 
     topics = ("risk",)
 
@@ -163,12 +163,12 @@ class RejectionsTable(Panel, SortableTable[RejectionView]):
         super().__init__(
             columns,
             key=lambda view: (view.profile, view.reason),
-            empty="no signal has been refused",
+            empty="no signal has been rejected",
             id=id,
         )
 
     def show(self, snapshot: DeckSnapshot) -> None:
-        """Refusals moved."""
+        """Rejections moved."""
         self.set_rows(snapshot.rejections)
 
 

@@ -102,7 +102,7 @@ def _run(outcome: BacktestOutcome) -> tuple[Stat, ...]:
         Stat("Minutes of data", Cell(count(counts.candles))),
         Stat("minutes filled in", Cell(count(counts.filled))),
         Stat("strategy calls", Cell(count(counts.calls))),
-        Stat("refused by risk", Cell(count(counts.rejections))),
+        Stat("rejected by risk", Cell(count(counts.rejections))),
         Stat("signals cancelled", Cell(count(len(outcome.cancelled)))),
         Stat("ambiguous bars", Cell(count(s.ambiguous_bars))),
         Stat("swept entries", Cell(count(s.swept_entries))),

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
-from screens.text import clean_lines
+from screens.text import LONGEST, clean_lines
+from screens.text_tables import TableLayout, layouts, unescaped
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.tones import Cell, Cells
 
-_WIDEST = 400
+_LABELLED: Final = re.compile(r"- \*\*([^*]+)\*\* ")
 
 
 class TextLine(NamedTuple):
-    """A line with its place, counted from 0."""
+    """A line with its place, counted from 0, and the Markdown table it belongs to."""
 
     place: int
     text: str
+    table: TableLayout | None = None
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """The line in full: the cells of a table by their headings, other lines as they are."""
+        if self.table is not None and self.place > self.table.first + 1:
+            return self.table.named(self.text)
+        return (("line", self.text),)
 
 
 def _cell(line: TextLine) -> Cells:
-    heading = line.text.startswith("#")
-    return Cell(line.text[:_WIDEST], "strong" if heading else "")
+    text = line.text[:LONGEST]
+    if line.table is not None:
+        tone = "muted" if line.place <= line.table.first + 1 else ""
+        return Cell(line.table.drawn(line.place, text), tone)
+    if labelled := _LABELLED.match(text):
+        value = unescaped(text[labelled.end() :])
+        return (Cell("- "), Cell(f"{labelled[1]} ", "muted"), Cell(value))
+    return Cell(text, "strong" if text.startswith("#") else "")
 
 
 class TextView(LineTable[TextLine]):
-    """The text; lines that begin with ``#`` are headings.
+    """The text; lines that begin with ``#`` are headings, and the columns of tables are aligned.
 
     Args:
         empty: what to say when there is none.
     """
 
     def __init__(self, *, empty: str, id: str | None = None) -> None:
-        columns = (Column[TextLine]("", 20, _cell, grow=_WIDEST),)
+        columns = (Column[TextLine]("", 20, _cell, grow=LONGEST),)
         super().__init__(columns, key=lambda line: line.place, empty=empty, id=id)
 
     def show(self, text: str) -> None:
         """Show another text; lines that look the same are not drawn again."""
         lines = clean_lines(text.replace("\t", "    "))
-        self.set_rows([TextLine(place, line) for place, line in enumerate(lines)])
+        rows = zip(lines, layouts(lines), strict=True)
+        self.set_rows([TextLine(place, *row) for place, row in enumerate(rows)])
+
+    def row_text(self, row: TextLine | None) -> str:
+        """A line as it was written."""
+        return "text" if row is None else row.text
 
 
 if __name__ == "__main__":

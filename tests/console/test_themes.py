@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.color import Color
 
 from console.preferences import ConsoleSection
-from console.themes import CONTRAST, PREFIX, THEMES, theme_problems, themes_of
+from console.themes import CONTRAST, DARK, LIGHT, PREFIX, THEMES, theme_problems, themes_of
 
 
 def test_a_theme_of_the_users_is_a_built_in_one_with_other_colors() -> None:
@@ -31,6 +31,16 @@ def test_every_problem_is_named() -> None:
     ]  # fmt: skip
     assert problems["theme",].startswith("theme 'neon' is not known: use one of dark, light")
     assert problems[*own, "primary"].startswith("primary 'blueish' is no colour")
+
+
+def test_every_text_is_readable_on_whatever_it_stands_on() -> None:
+    for theme in (DARK, LIGHT):
+        grounds = [theme.background, theme.surface, theme.panel]
+        grounds += [theme.variables["cursor-row"], theme.variables["cursor-row-blurred"]]
+        texts = [theme.foreground, theme.success, theme.error, theme.warning, theme.primary]
+        for text in [*texts, theme.variables["text-muted"]]:
+            for ground in grounds:
+                assert contrast(text, ground) >= 4.5, (theme.name, text, ground)
 
 
 def test_high_contrast_is_one() -> None:

@@ -55,8 +55,10 @@ def test_every_level_is_named_on_the_axis_and_drawn_from_its_instant_on() -> Non
     flat = view(*((100, 101, 99, 100) for _ in range(20)))
     levels = Levels(100.5, 102.0, 98.5, 100.2, NOON + 10 * MINUTE)
     picture = text(chart_lines(flat, levels, 60, 24))
-    for name in ("TP 102.0000", "SL 98.5000", "in 100.5000", "▸ 100.2000"):
+    for name in ("TP 102.0000", "SL 98.5000", "entry 100.5000", "▸ 100.2000"):
         assert sum(name in line for line in picture) == 1, name
+    axis = [line[60 - 18 :] for line in picture[:-1] if any(char.isdigit() for char in line)]
+    assert {line.rindex(" ", 0, 9) for line in axis} == {6}, "prices stand below each other"
     (top,) = [line for line in picture if "TP" in line]
     plot = top.split("TP")[0].rstrip()
     assert plot.count("╌") == 2 * 10, "a cell pitch of two, from the eleventh bar on"

@@ -284,4 +284,4 @@ async def test_what_waits_milestones_and_refusals_stand_below_and_open(
         host.swap(fewer, "risk", "milestones")
         await pilot.press("shift+tab")
         await pilot.pause()
-        assert "no signal has been refused" in "\n".join(lines(shown.refusals))
+        assert "no signal has been rejected" in "\n".join(lines(shown.refusals))

@@ -83,7 +83,7 @@ async def test_slots_refusals_and_invalid_signals_are_shown() -> None:
         screen = app.screen
         assert isinstance(screen, RiskScreen)
         (three,) = [line for line in lines(screen.profiles) if "three-at-once" in line]
-        assert three.split()[1:6] == ["three-at-once", "3", "42", "at", "3"]
+        assert three.split()[1:6] == ["three-at-once", "3", "42", "3", "taken"]
         assert len(screen.holdings.rows) == 4
         assert "48 signals for 3 reasons" in "".join(lines(screen.rejections_pane.title))
         assert "at most 3 positions at once" in lines(screen.rejections)[1]

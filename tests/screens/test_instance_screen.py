@@ -30,7 +30,7 @@ async def test_a_run_is_shown_with_everything_that_belongs_to_it() -> None:
         shown = screen(app)
         assert host.asked == [("live-1", "1m")]
         chart = "\n".join(lines(shown.chart))
-        for name in ("TP 43,642.60", "SL 42,778.40", "in 43,210.50", "▸ 43,391.07", "10:15"):
+        for name in ("TP 43,642.60", "SL 42,778.40", "entry 43,210.50", "▸ 43,391.07", "10:15"):
             assert name in chart
         card = "\n".join(lines(shown.card))
         assert "long since 03-05 09:14, 2h 10m left" in card and "+0.21 %" in card
@@ -101,6 +101,11 @@ async def test_events_open_their_signal_and_long_values_are_shown_in_full() -> N
         await pilot.pause()
         assert isinstance(app.screen, DetailDialog)
         assert "none" in str(app.screen.query("#facts Static").first().render())
+        await pilot.press("escape", "shift+tab", "j", "j", "j", "j", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, DetailDialog)
+        trade = str(app.screen.query("#facts Static").first().render())
+        assert "Action" in trade and "CLOSED" in trade, "a line of the report, by its headings"
 
 
 async def test_what_the_host_cannot_tell_is_said_and_the_rest_is_shown() -> None:

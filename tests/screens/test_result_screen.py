@@ -139,7 +139,7 @@ def test_every_statistic_of_the_outcome_is_listed() -> None:
     assert shown["Sortino"] == "1.90" and shown["time in position %"] == "33.8"
     assert shown["CAGR %"] == "the frame is shorter than 90 days"
     assert shown["average duration"] == "2h 01m" and shown["drawdown lasted"] == "9d"
-    assert shown["refused by risk"] == "2" and shown["minutes filled in"] == "17"
+    assert shown["rejected by risk"] == "2" and shown["minutes filled in"] == "17"
 
 
 def test_warnings_stand_at_the_end_and_nothing_is_lost_in_two_columns() -> None:
