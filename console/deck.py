@@ -160,6 +160,8 @@ class DeckState:
                 seen.when, self._newest.get(key.exchange_name, seen.when)
             )
             self._dirty.add("header")
+        row.clear_signal()  # It may be shown already, by whoever follows.
+        self._dirty.add("risk")
         if left.held is not None:
             price = row.last_price
             self._hold(row, left.held.row, left.held.row.price_open if price is None else price)
@@ -168,7 +170,6 @@ class DeckState:
             if isinstance(left.held, OpenPosition):
                 row.path = path_of(left.held.row, price)
                 row.profit_level, row.loss_level = left.held.profit_level, left.held.loss_level
-            self._dirty.add("risk")
         self._touch(row)
 
     def recall(self, event: JournalEvent) -> FeedEntry | None:

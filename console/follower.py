@@ -20,6 +20,7 @@ from console import kept_walkers
 from console.about import about
 from console.deck import DeckState
 from console.distant import DistantRuns
+from console.host import CLOCK_META
 from console.kept_backtests import KIND, recalled
 from console.logs import log_path
 from console.memory import Memory
@@ -47,6 +48,10 @@ UNREADABLE: Final = "READ-ONLY, CANNOT READ THE FILE"
 ALONE: Final = "READ-ONLY, NOT RUNNING"
 """What it says when nobody does: what is shown is where it ended."""
 
+HALTED: Final = "halted"
+"""What is said of a live run that is to go on when somebody owns the file again."""
+
+_GOING_ON: Final = ("running", "stopping")
 _T = TypeVar("_T")
 _log = logging.getLogger("signaldeck.follower")
 
@@ -92,6 +97,7 @@ class FollowingHost:
         self._listed: set[str] = set()
         self._heard_at = 0.0
         self._newest = 0
+        self._simulated: int | None = None
         self._snapshot = self._deck.snapshot(0, time.monotonic())
 
     # -- the interface's side ------------------------------------------------------------------
@@ -284,6 +290,8 @@ class FollowingHost:
         """
         entries = reader.events(self._number)
         found = reader.snapshot(journal=1, commands=0)
+        kept = found.meta.get(CLOCK_META, "")
+        self._simulated = int(kept) if kept.isdecimal() else None
         runs = [run for run in found.runs if run.key.mode is Mode.LIVE]
         if found.last_number < self._number or not {run.key for run in runs} >= set(self._runs):
             self._begin_anew(reader)  # another file has taken its place
@@ -344,13 +352,19 @@ class FollowingHost:
     def _publish(self, reader: Reader) -> None:
         owner = reader.owner()
         alive = owner is not None and owner.alive
+        silence = 0.0 if alive else _seconds_since_written(self.path)
+        self._newest = self._owners_time(silence)
+        for key, run in self._runs.items():
+            goes_on = run.instance is None or run.instance.status in _GOING_ON
+            self._deck.flag(key, HALTED, goes_on and not alive)
+        self._badge_with(FOLLOWING if alive else ALONE, time.monotonic() - silence)
+
+    def _owners_time(self, silence: float) -> int:
+        """The time of the owner when it was heard last; a simulated one is in the file."""
+        if self._simulated is None:
+            return int((time.time() - silence) * 1000)
         beats = [run.telemetry.heartbeat for run in self._runs.values() if run.telemetry]
-        newest = max(beats, default=int(time.time() * 1000))
-        self._newest = newest
-        if alive:
-            self._badge_with(FOLLOWING, time.monotonic())
-        else:
-            self._badge_with(ALONE, time.monotonic() - _seconds_since_written(self.path))
+        return max([self._simulated, *beats])
 
     def _badge_with(self, words: str, heartbeat: float) -> None:
         shot = self._deck.snapshot(self._newest, heartbeat)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from console.follower import ALONE, FOLLOWING, UNREADABLE, FollowingHost
+from console.follower import ALONE, FOLLOWING, HALTED, UNREADABLE, FollowingHost
 from console.notices import Notice
 from console.settings import Project
 from engine.domain.errors import RunStateError, StateError
@@ -44,9 +44,11 @@ def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
         assert (seen.entry, seen.strategy_name) == (view.entry, view.strategy_name)
         assert [e.signal_id for e in shot.feed] == [e.signal_id for e in own.feed]
         watcher.until(lambda s: s.backtests and s.backtests[0].outcome is not None)
+        owner.host.stop_run(run_id).result(TIMEOUT)
         owner.host.close_run(run_id).result(TIMEOUT)
         shot = watcher.until(lambda s: s.instances[0].trades == 1)
-        assert shot.feed[0].action in ("closed", "opened")
+        assert shot.feed[0].action == "closed"
+        assert shot.instances[0].position == "" and shot.header.open == 0
         watcher.until(lambda _: "closed" in {n.entry.action for n in watcher.of(Notice)})
         watcher.until(lambda s: s.header.exchanges[0].newest_close is not None)
         following: Any = watcher.host
@@ -60,6 +62,7 @@ def test_it_shows_what_the_owner_does_and_what_it_left(tmp_path: Path) -> None:
         assert told.strategy_hash == true.strategy_hash and told.settings == true.settings
         assert told.statistics is not None and told.statistics.total_trades == 1
     shot = watcher.until(lambda s: s.header.badge.startswith(ALONE))
+    assert not shot.instances[0].flags, "it has ended"
     with running(plan_on(tmp_path)):
         watcher.until(lambda s: not s.header.badge.startswith(ALONE))
     assert ended(watcher)
@@ -76,6 +79,9 @@ def test_a_file_that_takes_the_place_of_another_is_shown_instead(tmp_path: Path)
     watcher = followed(tmp_path)
     shot = watcher.until(lambda s: s.instances and s.header.open == 1)
     assert time.monotonic() - shot.header.heartbeat > 3500, "nobody keeps it alive"
+    assert shot.instances[0].flags == (HALTED,)
+    with running(plan_on(tmp_path)):
+        watcher.until(lambda s: not s.instances[0].flags)
     for part in tmp_path.glob("state.db*"):
         if not part.name.endswith(".lock"):
             part.unlink()
