@@ -135,18 +135,17 @@ def add_risk(schema: RiskSchema | Mapping[str, Any] | None = None, /, **fields: 
     return current_engine().risks.add(_schema(RiskSchema, "risk", schema, fields))
 
 
-def add_optimizer(
-    schema: OptimizerSchema | Mapping[str, Any] | None = None, /, **fields: Any
-) -> OptimizerSchema:
-    """Register an optimizer, which has a language model word strategies.
+def add_sizing(
+    schema: SizingSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> SizingSchema:
+    """Register a sizing, for `PositionSize`.
 
     Args:
-        schema: an `OptimizerSchema` or mapping, instead of keywords.
-        fields: ``optimizer_name``; ``range_train`` (a list) and ``range_test`` of ``start_date,
-            end_date, note``; ``source``, a list of functions ``fetch(symbol, start_date, end_date,
-            limit, offset)`` or of ``{"name", "fetch", "note", "user", "assistant"}``; and
-            optionally ``get_prompt(symbol, messages) -> str``, ``template``, ``imports``,
-            ``timeout_seconds``, ``note``, ``callbacks``.
+        schema: a `SizingSchema` or mapping, instead of keywords.
+        fields: ``sizing_name``; ``method``, one of ``fixed-percentage`` and ``atr-based`` (both
+            with ``risk_percentage``) and ``kelly-criterion``; and optionally ``atr_multiplier``,
+            ``kelly_multiplier``, ``max_position_percentage``, ``min_position_size``,
+            ``max_position_size``, ``note``, ``callbacks``.
 
     Returns:
         The schema that was registered.
@@ -155,7 +154,7 @@ def add_optimizer(
         SchemaError: naming every field that is wrong; the name stays free.
         AlreadyRegisteredError: the name is taken.
     """
-    return current_engine().optimizers.add(_schema(OptimizerSchema, "optimizer", schema, fields))
+    return current_engine().sizings.add(_schema(SizingSchema, "sizing", schema, fields))
 
 
 def add_walker(
@@ -182,13 +181,27 @@ def add_walker(
     return current_engine().walkers.add(_schema(WalkerSchema, "walker", schema, fields))
 
 
-def list_walkers() -> list[WalkerSchema]:
-    """All walkers in registration order.
+def add_optimizer(
+    schema: OptimizerSchema | Mapping[str, Any] | None = None, /, **fields: Any
+) -> OptimizerSchema:
+    """Register an optimizer, which has a language model word strategies.
+
+    Args:
+        schema: an `OptimizerSchema` or mapping, instead of keywords.
+        fields: ``optimizer_name``; ``range_train`` (a list) and ``range_test`` of ``start_date,
+            end_date, note``; ``source``, a list of functions ``fetch(symbol, start_date, end_date,
+            limit, offset)`` or of ``{"name", "fetch", "note", "user", "assistant"}``; and
+            optionally ``get_prompt(symbol, messages) -> str``, ``template``, ``imports``,
+            ``timeout_seconds``, ``note``, ``callbacks``.
 
     Returns:
-        Their schemas; an empty list where there are none.
+        The schema that was registered.
+
+    Raises:
+        SchemaError: naming every field that is wrong; the name stays free.
+        AlreadyRegisteredError: the name is taken.
     """
-    return list(current_engine().walkers.list())
+    return current_engine().optimizers.add(_schema(OptimizerSchema, "optimizer", schema, fields))
 
 
 def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSchema:
@@ -208,46 +221,6 @@ def open_exchange(exchange_name: str, kind: str, **options: Any) -> ExchangeSche
     """
     check_texts("open_exchange", exchange_name=exchange_name, kind=kind)
     return current_engine().open_exchange(ExchangeSpec(exchange_name, kind, options))
-
-
-def list_optimizers() -> list[OptimizerSchema]:
-    """All optimizers in registration order.
-
-    Returns:
-        Their schemas; an empty list where there are none.
-    """
-    return list(current_engine().optimizers.list())
-
-
-def add_sizing(
-    schema: SizingSchema | Mapping[str, Any] | None = None, /, **fields: Any
-) -> SizingSchema:
-    """Register a sizing, for `PositionSize`.
-
-    Args:
-        schema: a `SizingSchema` or mapping, instead of keywords.
-        fields: ``sizing_name``; ``method``, one of ``fixed-percentage`` and ``atr-based`` (both
-            with ``risk_percentage``) and ``kelly-criterion``; and optionally ``atr_multiplier``,
-            ``kelly_multiplier``, ``max_position_percentage``, ``min_position_size``,
-            ``max_position_size``, ``note``, ``callbacks``.
-
-    Returns:
-        The schema that was registered.
-
-    Raises:
-        SchemaError: naming every field that is wrong; the name stays free.
-        AlreadyRegisteredError: the name is taken.
-    """
-    return current_engine().sizings.add(_schema(SizingSchema, "sizing", schema, fields))
-
-
-def list_sizings() -> list[SizingSchema]:
-    """All sizings in registration order.
-
-    Returns:
-        Their schemas; an empty list where there are none.
-    """
-    return list(current_engine().sizings.list())
 
 
 def list_strategies() -> list[StrategySchema]:
@@ -284,6 +257,33 @@ def list_risks() -> list[RiskSchema]:
         Their schemas; an empty list where there are none.
     """
     return list(current_engine().risks.list())
+
+
+def list_sizings() -> list[SizingSchema]:
+    """All sizings in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
+    return list(current_engine().sizings.list())
+
+
+def list_walkers() -> list[WalkerSchema]:
+    """All walkers in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
+    return list(current_engine().walkers.list())
+
+
+def list_optimizers() -> list[OptimizerSchema]:
+    """All optimizers in registration order.
+
+    Returns:
+        Their schemas; an empty list where there are none.
+    """
+    return list(current_engine().optimizers.list())
 
 
 # -- data, inside a run ------------------------------------------------------------------------
@@ -349,11 +349,11 @@ def get_average_price(symbol: str) -> Coroutine[Any, Any, float]:
 
 
 async def _get_average_price(context: ExecutionContext, symbol: str) -> float:
-    price = context.scope.market.vwap(symbol, context.when)
+    market = context.scope.market
+    price = market.vwap(symbol, context.when)
     if price is None:
-        market = context.scope.market
         await market.window(symbol, "1m", context.when, market.vwap_bars)
-        price = context.scope.market.vwap(symbol, context.when)
+        price = market.vwap(symbol, context.when)
     if price is None:
         raise NoDataError(f"no candles of {symbol!r} have closed yet: there is no average price")
     return price

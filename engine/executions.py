@@ -246,7 +246,7 @@ class Live:
             symbol: what is traded, as the exchange calls it.
             strategy_name: a registered strategy.
             exchange_name: a registered exchange, or one that can be opened by its name.
-            include_cancelled: taken and not used, so that both forms share their arguments.
+            include_cancelled: taken and not used, see above.
 
         Returns:
             A function without arguments; it is the same as `stop`.

@@ -47,7 +47,7 @@ class Heat:
 
         Raises:
             NotRegisteredError: there is no such strategy.
-            EngineError: several runs of one symbol match, or both modes do; they are listed.
+            EngineError: several runs of one symbol match, or of several modes; they are listed.
         """
         return await _heat(_members(strategy_name, exchange_name, frame_name, mode))
 

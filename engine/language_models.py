@@ -54,17 +54,24 @@ async def look_at_models(settings: Settings, seconds: float) -> ModelHost:
     wanted = bool(settings.ollama_host or settings.ollama_model) or any(
         os.environ.get(name, "").strip() for name in names
     )
-    host, key = "", os.environ.get("OLLAMA_API_KEY", "").strip()
-    name = settings.ollama_model or os.environ.get("OLLAMA_MODEL") or DEFAULT_MODEL
+    host, name = "", _model_name(settings, DEFAULT_MODEL)
     try:
         host = choose_host(settings.ollama_host, os.environ)
-        model = OllamaModel(host, name, seconds, key)
+        model = OllamaModel(host, name, seconds, _key())
         try:
             return ModelHost(host, name, wanted, await model.models())
         finally:
             await model.close()
     except LanguageModelError as error:
         return ModelHost(host, name, wanted, problem=str(error))
+
+
+def _model_name(settings: Settings, default: str) -> str:
+    return settings.ollama_model or os.environ.get("OLLAMA_MODEL") or default
+
+
+def _key() -> str:
+    return os.environ.get("OLLAMA_API_KEY", "").strip()
 
 
 class LanguageModels:
@@ -86,8 +93,7 @@ class LanguageModels:
         from engine.adapters.llm.ollama import DEFAULT_MODEL, OllamaModel, choose_host
 
         host = choose_host(settings.ollama_host, os.environ)
-        key = os.environ.get("OLLAMA_API_KEY", "").strip()
-        name = model or settings.ollama_model or os.environ.get("OLLAMA_MODEL") or DEFAULT_MODEL
+        name, key = model or _model_name(settings, DEFAULT_MODEL), _key()
         # Connections belong to the loop they were made on.
         choice = (asyncio.get_running_loop(), host, name, settings.ollama_timeout_seconds, key)
         found = self._open.get(choice)
