@@ -37,7 +37,8 @@ it within bounds over the years and lets a block be computed without the ones be
 
 _FIRST_MINUTE: Final = HISTORY_START // MINUTE
 _END_MINUTE: Final = HISTORY_END // MINUTE
-_CACHED_BLOCKS: Final = 64
+_CACHED_BLOCKS: Final = 20
+"""This week and the last one of every symbol, and some more; half a megabyte each."""
 _HOUR: Final = 60
 _DAY: Final = 1440
 _GAP_SLOT: Final = 240
