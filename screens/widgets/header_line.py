@@ -20,6 +20,9 @@ from screens.widgets.tones import Cell, Tone, ToneWidget, two_sided, width_of
 CLOCK_APART: Final = 1_000
 """Milliseconds that two clocks may differ before it is a warning."""
 
+LEAST: Final = (30, 8)
+"""Columns and lines of a terminal below which little can be read; it is told then."""
+
 MUCH_USED: Final = 0.8
 """Share of a rate limit from which on it is a warning."""
 
@@ -83,13 +86,14 @@ class HeaderLine(Panel, ToneWidget):
         if self.context.local_clock:
             now += f" ({local_clock(self.context.now())})"
         bar, keys, name = self._mode_bar(), self._mode_keys(), (Cell(self._active, "accent"),)
-        # Full, then without year and date, then the keys of the other modes, then without them.
+        # Full, then without year and date, then the keys of the other modes, then without them;
+        # at last nothing but the badge.
         left: tuple[Cell, ...] = ()
         right: tuple[Cell, ...] = ()
         tries = ((bar, 0), (bar, 5), (bar, 11), (keys, 0), (keys, 5), (keys, 11), (name, 11))
-        for modes, skipped in tries:
+        for modes, skipped in (*tries, ((), 11), ((), len(now))):
             time = now[skipped:]
-            left, right = (badge, *modes), (Cell(f" {time} "),)
+            left, right = (badge, *modes), ((Cell(f" {time} "),) if time else ())
             if width_of((*left, *right)) <= width:
                 break
         return two_sided(left, right, width, self.style_of)
@@ -112,6 +116,13 @@ class HeaderLine(Panel, ToneWidget):
         return tuple(cells[:-1])
 
     def _health(self, width: int) -> Strip:
+        columns, rows = self.app.size
+        small = columns < LEAST[0] or rows < LEAST[1]
+        if small and self.context.silence() <= LATE_HEARTBEAT:
+            words = f" TERMINAL TOO SMALL: {columns}x{rows}, use {LEAST[0]}x{LEAST[1]} or more "
+            short = " TOO SMALL, {}x{} ".format(*LEAST)
+            fits = len(words) <= width
+            return two_sided((Cell(words if fits else short, "alarm"),), (), width, self.style_of)
         header = self.context.snapshot.header
         late = tuple(exchange for exchange in header.exchanges if exchange.stale)
         everything = header.exchanges

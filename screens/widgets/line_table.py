@@ -371,7 +371,11 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         if on_cursor:
             name = "line-table--cursor" if live else "line-table--cursor-blurred"
             over = self._styles_of.alone(name)
-            strip = Strip([Segment(s.text, (s.style or Style()) + over) for s in strip], width)
+            # What has a background of its own keeps it: its text is chosen for that one.
+            styled = [(piece.text, piece.style or plain) for piece in strip]
+            below = plain.bgcolor
+            line = [Segment(t, s + over if s.bgcolor == below else s) for t, s in styled]
+            strip = Strip(line, width)
         return strip
 
     def _pieces(self, cells: Cells, room: int, right: bool) -> list[Segment]:

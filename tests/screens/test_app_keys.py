@@ -19,6 +19,7 @@ from screens.new_run import NewRunForm
 from screens.quit import DrainDialog
 from screens.run_actions import READ_ONLY
 from screens.sample import SampleHost, empty_snapshot, frozen_clock, snapshot
+from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
 from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts, until
@@ -125,6 +126,13 @@ async def test_the_footer_shows_what_there_is_room_for_and_always_the_help() -> 
             assert {"help", "quit"} <= {*shown} and len(lines(bar)[0]) <= width
             assert shown == [item.id for item in bar.items if item.id in shown], "the order stays"
         assert len(shown) == most and {"mark", "export", "about", "run.stop_all"} <= {*shown}
+        for size, told in (
+            ((20, 5), "TOO SMALL, 30x8"), ((9, 2), "TOO"), ((80, 7), "TERMINAL TOO SMALL: 80x7"),
+        ):  # fmt: skip
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            badge, health = lines(app.screen.query_one(HeaderLine))
+            assert told in health and badge.strip().startswith("SIG"), "the badge gives way last"
 
 
 async def test_the_palette_runs_what_the_keys_do() -> None:

@@ -25,7 +25,12 @@ class Item:
 def columns() -> list[Column[Item]]:
     return [
         Column("key", 5, lambda item: Cell(str(item.key)), right=True),
-        Column("word", 10, lambda item: Cell(item.word), grow=10),
+        Column(
+            "word",
+            10,
+            lambda item: Cell(item.word, "alarm" if item.word == "late" else ""),
+            grow=10,
+        ),
     ]
 
 
@@ -71,6 +76,15 @@ async def test_headings_stay_while_rows_scroll() -> None:
         await pilot.press("g")
         await pilot.pause()
         assert keys(shown) == list(range(10)) and shown.cursor == 0
+
+
+async def test_under_the_cursor_a_word_with_a_background_of_its_own_keeps_it() -> None:
+    async with table(2) as (shown, _):
+        shown.set_rows([Item(0, "late"), Item(1, "late"), Item(2, "fine")])
+        under, beside = (list(shown.render_line(y)) for y in (1, 2))
+        (one,), (two,) = ([s.style for s in line if "late" in s.text] for line in (under, beside))
+        assert one and two and one == two and one.bgcolor != shown.rich_style.bgcolor
+        assert under[0].style != beside[0].style, "the rest of the line shows the cursor"
 
 
 async def test_moving_keeps_the_cursor_in_sight() -> None:
