@@ -17,10 +17,10 @@ from typing import ClassVar, Final
 
 from rich.console import Console, RenderableType
 from textual import work
-from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from console.in_turn import KeysInTurn
 from console.keymap import KEYS, bind, key_sign
 from console.messages import DeckChanged, EngineFailed, HostPort, Notice
 from console.notices import Changed, HostEvent
@@ -83,7 +83,7 @@ UNWATCHED: Final = (
 """Why the process is not suspended."""
 
 
-class SignaldeckApp(App[None]):
+class SignaldeckApp(KeysInTurn[None]):
     """The console.
 
     Args:

@@ -103,6 +103,18 @@ _TABLE: Final = (
         priority=True,
     ),
     KeySpec("form.previous_field", "shift+tab", "Field back", "Go to the field before", False),
+    KeySpec(
+        "form.preset", "ctrl+o", "Preset", "Go to the presets of the New-run form",
+        priority=True,
+    ),
+    KeySpec(
+        "form.save_preset", "ctrl+s", "Save preset", "Save the New-run form under a name",
+        priority=True,
+    ),
+    KeySpec(
+        "form.remove_preset", "ctrl+r", "Remove preset", "Remove the preset that is chosen",
+        priority=True,
+    ),
     KeySpec("choice.next", "right,space", "Change", "Take the next value", show=False),
     KeySpec("choice.previous", "left", "Change back", "Take the previous value", show=False),
     KeySpec("dialog.yes", "y", "Yes", "Do it", show=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from console.views import Catalog, ExchangeItem, RunRequest, StrategyItem
@@ -190,6 +190,30 @@ def first_match(candidates: Sequence[Candidate], typed: str) -> Candidate | None
     return next((c for c in matching(candidates, typed) if not c.error), None)
 
 
+def completed(
+    candidates: Sequence[Candidate], field: str, typed: str, *, several: bool
+) -> tuple[tuple[str, str], ...]:
+    """What a field and others become when what was typed in part is completed; () where nothing is.
+
+    Args:
+        candidates: the choices of the field.
+        field: its name.
+        typed: what it holds.
+        several: commas separate names in it, each of which is completed.
+    """
+    parts = listed(typed) if several else (typed,)
+    found = [first_match(candidates, part) for part in parts]
+    if not typed or not any(found):
+        return ()
+    if len(parts) == 1 and found[0] is not None:
+        return found[0].fills
+    taken = (
+        part if match is None else dict(match.fills)[field]
+        for part, match in zip(parts, found, strict=True)
+    )
+    return ((field, joined(taken)),)
+
+
 def default_request(
     kind: str, catalog: Catalog, now: int, remembered: RunRequest | None
 ) -> RunRequest:
@@ -220,6 +244,13 @@ def default_request(
     if kind == "walker" and catalog.walkers:
         return replace(request, **dict(walker_candidates(catalog)[0].fills))
     return request
+
+
+def form_values(request: RunRequest, fields: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """What the fields of the form hold where it says a request, as field and value pairs."""
+    strategies = joined(request.strategies) or request.strategy_name
+    values = asdict(request) | {"strategy_name": strategies}
+    return tuple((name, values[name]) for name in fields)
 
 
 def started_sentence(requests: Sequence[RunRequest]) -> str:

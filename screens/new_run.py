@@ -1,8 +1,9 @@
 """The New-run form: everything a run of any kind needs, checked while it is typed.
 
-Every field is a line to type into, with its choices listed at the side: typing narrows them down,
-up and down take one, tab completes and goes on, enter starts. Where several names can be given,
-commas separate them, and one run is started per symbol. The messages are the engine's own.
+Every field is a line to type into, with its choices listed at the side (`ChoiceForm`); enter
+starts. Where several names can be given, commas separate them, and one run is started per symbol.
+The messages are the engine's own. The first field takes a preset, which fills in all others; a key
+keeps what the form says as one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
@@ -30,22 +30,41 @@ from screens.candidates import (
     date_presets,
     default_request,
     first_match,
+    form_values,
     joined,
-    last_part,
     listed,
     matching,
     started_sentence,
     symbol_candidates,
-    symbols_note,
 )
+from screens.choice_form import ChoiceForm
 from screens.context import ScreenContext
-from screens.form_fields import HINTS, KINDS, LABELS, SHOWN, STRATEGY_LABELS
+from screens.form_fields import (
+    FRAME,
+    KINDS,
+    LABELS,
+    SHOWN,
+    STRATEGY_LABELS,
+    exchange_of,
+    field_hints,
+)
 from screens.last_runs import last_run, remember_run
+from screens.preset_dialog import SavePresetDialog, remove_dialog
+from screens.presets import (
+    LAST_RUN,
+    Preset,
+    named,
+    preset_candidates,
+    preset_hint,
+    remove_preset,
+    saved_presets,
+)
 from screens.spelling import spell
-from screens.text import AsPrintable, clean, many
-from screens.widgets.candidate_list import CandidateList
+from screens.text import clean, many
 from screens.widgets.choice import Choice
-from screens.widgets.form_field import FormField
+
+NARROW: Final = 100
+"""Width of the terminal, in cells, below which notes of choices give their room to the fields."""
 
 CHECK_DELAY: Final = 0.2
 """Seconds without a key after which the engine is asked what it thinks."""
@@ -60,7 +79,7 @@ class StartedRun:
     sentence: str
 
 
-class NewRunForm(ModalScreen[StartedRun | None]):
+class NewRunForm(ChoiceForm[StartedRun | None]):
     """One form for all kinds of run.
 
     Args:
@@ -71,28 +90,21 @@ class NewRunForm(ModalScreen[StartedRun | None]):
     CSS_PATH = "new_run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("form.start", "start"),
-        bind("form.next_choice", "choose(1)"),
-        bind("form.previous_choice", "choose(-1)"),
-        bind("form.next_field", "next_field"),
-        bind("form.previous_field", "app.focus_previous"),
+        bind("form.preset", "go_to_preset"),
+        bind("form.save_preset", "save_preset"),
+        bind("form.remove_preset", "remove_preset"),
         bind("back", "cancel", description="Cancel"),
     ]
 
     def __init__(self, context: ScreenContext, kind: str) -> None:
-        super().__init__()
+        turned = Choice(tuple(KINDS), kind, id="input-kind")
+        super().__init__({"preset": "Preset", "kind": "Kind", **LABELS}, {"kind": turned})
         self.context = context
-        self.kind = Choice(tuple(KINDS), kind, id="input-kind")
-        self.fields = {"kind": FormField("kind", "Kind", self.kind)}
-        for name, label in LABELS.items():
-            entry = Input(
-                id=f"input-{name}", highlighter=AsPrintable(), compact=True, select_on_focus=True
-            )
-            entry.cursor_blink = False
-            self.fields[name] = FormField(name, label, entry)
-        self.choices = CandidateList(id="choices")
-        self.status = Static(Content(""), id="status")
+        self.kind = turned
         self._symbols: dict[str, tuple[str, ...]] = {}
-        self._field = "kind"
+        self._presets: tuple[Preset, ...] = ()
+        self._last: RunRequest | None = None
+        self._preset = ""
         self._filled_for = kind
         self._starting = False
         self._refused = ""
@@ -103,8 +115,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     def compose(self) -> ComposeResult:
         """Fields at the left, choices at the right, status and buttons below."""
-        with Vertical(id="dialog"):
-            yield Static(Content("New run"), id="title")
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = "New run"
             with Horizontal(id="columns"):
                 with VerticalScroll(id="fields", can_focus=False):
                     yield from self.fields.values()
@@ -112,8 +124,8 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             yield self.status
             with Horizontal(id="buttons"):
                 hint = (
-                    "{form.start} starts  {form.previous_choice}{form.next_choice} choose"
-                    "  {form.next_field} next  {back} cancels"
+                    "{form.start} start  {form.previous_choice}{form.next_choice} choose"
+                    "  {form.next_field} next  {form.save_preset} save  {back} cancel"
                 )
                 yield Static(Content(spell(self, hint)), id="hint")
                 yield Button(Content("Start"), id="start", compact=True)
@@ -121,18 +133,31 @@ class NewRunForm(ModalScreen[StartedRun | None]):
 
     def on_mount(self) -> None:
         """Fill in the last run, or the first choice of everything."""
+        self._know_presets()
         request = self._default()
-        strategies = joined(request.strategies) or request.strategy_name
-        others = ((name, getattr(request, name)) for name in (*LABELS,)[1:])
-        self._fill(("strategy_name", strategies), *others)
+        self.fill(form_values(request, LABELS))
         self._kind_changed()
+        self._name_preset()
         self._fetch_symbols(request.exchange_name)
-        self.fields["strategy_name"].control.focus()
+        self.go_to("strategy_name")
 
     def _default(self) -> RunRequest:
-        kind = self.kind.value
-        last = last_run(self.context.host.memory, kind)
-        return default_request(kind, self.context.snapshot.catalog, self.context.now(), last)
+        catalog, now = self.context.snapshot.catalog, self.context.now()
+        return default_request(self.kind.value, catalog, now, self._last)
+
+    def _know_presets(self) -> None:
+        memory, kind = self.context.host.memory, self.kind.value
+        self._presets, self._last = saved_presets(memory, kind), last_run(memory, kind)
+
+    def _name_preset(self) -> None:
+        """The Preset field has the name of what the form says, if that has one."""
+        request = self.request()
+        name = next((preset.name for preset in self._presets if preset.request == request), "")
+        self._call_preset(name)
+
+    def _call_preset(self, name: str) -> None:
+        self._preset = name
+        self.fill((("preset", name),))
 
     def request(self) -> RunRequest:
         """What the form says now; ``symbol`` is as typed and may name several."""
@@ -155,14 +180,12 @@ class NewRunForm(ModalScreen[StartedRun | None]):
     def follow(self) -> None:
         """The catalog may have moved."""
         if self.is_mounted:
-            self._show_choices()
+            self.show_choices()
 
     # Choices
 
     def _exchange(self) -> ExchangeItem | None:
-        name = self.fields["exchange_name"].value
-        exchanges = self.context.snapshot.catalog.exchanges
-        return next((item for item in exchanges if item.name == name), None)
+        return exchange_of(self.context.snapshot.catalog, self.fields["exchange_name"].value)
 
     def _known_symbols(self) -> tuple[str, ...]:
         exchange = self._exchange()
@@ -170,106 +193,65 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             return ()
         return self._symbols.get(exchange.name) or exchange.symbols
 
-    def _candidates(self, name: str) -> tuple[Candidate, ...]:
+    def candidates(self, name: str) -> tuple[Candidate, ...]:
+        """What can be chosen for a field."""
         catalog = self.context.snapshot.catalog
+        if name == "preset":
+            return preset_candidates(self._presets, self._last)
         if name == "symbol":
             return symbol_candidates(self._known_symbols())
-        if name in ("start", "end"):
+        if name in FRAME:
             exchange = self._exchange()
             return date_presets(exchange.history if exchange else None, self.context.now())
         return catalog_candidates(name, self.kind.value, catalog)
 
-    def _show_choices(self) -> None:
-        candidates = self._candidates(self._field)
-        before, typed = self._typed(self._field)
-        candidates = tuple(c for c in candidates if c.name not in listed(before))
-        frame = self._field in ("start", "end")
-        shown = candidates if frame else matching(candidates, typed)
-        self.choices.set_empty("" if not candidates else "nothing matches")
-        self.choices.set_rows(shown)
-        exact = typed.casefold()
-        usable = [c for c in shown if not c.error]
-        chosen = next((c for c in usable if c.name.casefold() == exact), None)
-        if frame:
-            now = {name: self.fields[name].value for name in ("start", "end")}
-            chosen = next((c for c in usable if dict(c.fills) == now), None)
-        if chosen or (usable and not frame):
-            self.choices.select((chosen or usable[0]).name)
-        else:
-            self.choices.clear_cursor()
-
-    def _takes_several(self, name: str) -> bool:
+    def takes_several(self, name: str) -> bool:
+        """Several symbols; of a walker several strategies."""
         return name == "symbol" or (name == "strategy_name" and self.kind.value == "walker")
 
-    def _typed(self, name: str) -> tuple[str, str]:
-        """What a field holds: names before the one that is being typed, and that one."""
-        value = self.fields[name].value
-        return last_part(value) if self._takes_several(name) else ("", value)
+    def together(self, name: str) -> tuple[str, ...]:
+        """The two ends of a frame are chosen as one."""
+        return FRAME if name in FRAME else ()
 
-    def _complete(self) -> None:
-        """Make the first match of what was typed the field's value, of each of several names."""
-        name, candidates = self._field, self._candidates(self._field)
-        typed = self.fields[name].value
-        if name in ("start", "end") or not candidates or not typed:
-            return
-        parts = listed(typed) if self._takes_several(name) else (typed,)
-        found = [first_match(candidates, part) for part in parts]
-        if not any(found):
-            return
-        if len(parts) == 1 and found[0] is not None:
-            self._fill(*found[0].fills)
-            return
-        taken = (
-            part if match is None else dict(match.fills)[name]
-            for part, match in zip(parts, found, strict=True)
-        )
-        self._fill((name, joined(taken)))
+    def complete(self) -> None:
+        """Complete what was typed; a preset whose whole name is typed is taken, too.
 
-    def _fills(self, candidate: Candidate) -> tuple[tuple[str, str], ...]:
-        """What a choice writes: beside names that are there already only its own."""
-        before, _ = self._typed(self._field)
-        if not before:
-            return candidate.fills
-        own = dict(candidate.fills)[self._field]
-        return ((self._field, before + own),)
+        Not again, though: that would undo what was changed since.
+        """
+        if self.current != "preset":
+            super().complete()
+            return
+        candidates, typed = self.candidates("preset"), self.fields["preset"].value
+        whole = next((c for c in candidates if c.name.casefold() == typed.casefold()), None)
+        match = whole or (first_match(candidates, typed) if typed else None)
+        if match is not None and typed.casefold() != self._preset.casefold():
+            self.take(match)
 
-    def _fill(self, *values: tuple[str, str]) -> None:
-        for name, value in values:
-            control = self.fields[name].control
-            with control.prevent(Input.Changed):
-                self.fields[name].value = value
+    def was_typed(self, name: str) -> None:
+        """What is typed is no preset yet, and may be an exchange."""
+        if name == "preset":
+            self._preset = ""
+        elif name == "exchange_name":
+            self._exchange_changed()
+
+    def was_written(self, name: str, value: str) -> None:
+        """What was chosen may be a preset or an exchange."""
+        if name == "preset":
+            self._preset = value
+        elif name == "exchange_name":
+            self._exchange_changed()
+
+    def went_to(self) -> None:
+        """A preset that was typed in part is completed by whatever leaves its field."""
+        if self.current == "preset":
+            self.complete()
+
+    def has_changed(self) -> None:
+        """Say what is known of it and ask the engine soon."""
         self._show_hints()
         self._check_soon()
-
-    def _take(self, candidate: Candidate) -> None:
-        fills = self._fills(candidate)
-        self._fill(*fills)
-        for name, _ in fills:
-            self.fields[name].touched = True
-            if name == "exchange_name":
-                self._exchange_changed()
 
     # What the operator does
-
-    def on_descendant_focus(self) -> None:
-        """The choices are those of the field with the focus."""
-        for name, field in self.fields.items():
-            if field.control.has_focus:
-                self._field = name
-                self._show_choices()
-                self._show_status()
-
-    @on(Input.Changed)
-    def typed(self, event: Input.Changed) -> None:
-        """Narrow the choices down and check soon."""
-        name = (event.input.id or "").removeprefix("input-")
-        self.fields[name].touched = True
-        if name == self._field:
-            self._show_choices()
-        if name == "exchange_name":
-            self._exchange_changed()
-        self._show_hints()
-        self._check_soon()
 
     @on(Choice.Changed)
     def _kind_changed(self) -> None:
@@ -286,28 +268,28 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         """Of another kind are its own strategies, and a frame where there was none."""
         if kind == self._filled_for:
             return
-        request, value = self._default(), {n: f.value for n, f in self.fields.items()}
-        fills: list[tuple[str, str]] = []
-        if kind in STRATEGY_LABELS or self._filled_for in STRATEGY_LABELS:
-            strategy = joined(request.strategies) or request.strategy_name
-            fills.append(("strategy_name", strategy))
-        fills += [
-            (name, getattr(request, name))
-            for name in (*LABELS,)[1:]
-            if name in SHOWN[kind] and not value[name]
+        self._know_presets()
+        others = kind in STRATEGY_LABELS or self._filled_for in STRATEGY_LABELS
+        fills = [
+            (name, value)
+            for name, value in form_values(self._default(), SHOWN[kind])
+            if not self.fields[name].value or (others and name == "strategy_name")
         ]
         self._filled_for = kind
-        self._fill(*fills)
+        self.fill(fills)
+        self._name_preset()
 
     def on_resize(self) -> None:
-        """The fields take what room there is."""
+        """The fields take what room there is, the one with the focus stays in sight."""
         self._fit_height()
+        self.keep_in_sight()
 
     def _fit_height(self) -> None:
         """Two lines a field; where they do not fit, the fields scroll."""
-        shown = 1 + len(SHOWN[self.kind.value])
-        # Border, title and the line below it, status, buttons.
-        room = self.app.size.height - 7
+        self.set_class(self.app.size.width < NARROW, "-narrow")
+        shown = 2 + len(SHOWN[self.kind.value])
+        # Border and the line below it, status, buttons.
+        room = self.app.size.height - 6
         height = max(6, min(max(15, 2 * shown + 1), room))
         self.query_one("#columns").styles.height = height
         self.choices.styles.height = height - 1
@@ -317,38 +299,47 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         if exchange is not None:
             self._fetch_symbols(exchange.name)
 
-    @on(CandidateList.Picked)
-    def picked(self, event: CandidateList.Picked) -> None:
-        """Take the choice that was clicked."""
-        self._take(event.candidate)
-        self._show_choices()
+    async def action_go_to_preset(self) -> None:
+        """Go to the Preset field."""
+        await self.typed_out()
+        self.complete()
+        self.go_to("preset")
 
-    def action_choose(self, by: int) -> None:
-        """Take the next choice of the list; on the kind, turn it."""
-        if self._field == "kind":
-            self.kind.action_turn(by)
+    async def action_save_preset(self) -> None:
+        """Save what the form says under a name, which is asked for."""
+        await self.typed_out()
+        name = self.fields["preset"].value
+        if self.current != "preset":
+            self.complete()
+        proposed = "" if name.casefold() == LAST_RUN else name
+        dialog = SavePresetDialog(self.context.host.memory, self.request(), proposed)
+        await self.app.push_screen(dialog, self._saved)
+
+    def _saved(self, name: str | None) -> None:
+        if name is not None:
+            self._presets_changed(name, f"preset {name} saved")
+
+    async def action_remove_preset(self) -> None:
+        """Remove the saved preset that the Preset field names, after asking."""
+        await self.typed_out()
+        preset = named(self._presets, self.fields["preset"].value)
+        if preset is None:
+            text = spell(self, "no saved preset is chosen: {form.preset} goes to them")
+            self.notify(text, title="Remove preset cannot act", severity="warning", markup=False)
             return
-        candidate = self.choices.current
-        _, typed = self._typed(self._field)
-        # What was typed in part is completed first, then the choices are gone through.
-        if candidate is None or by < 0 or dict(candidate.fills).get(self._field) in (typed, None):
-            candidate = self.choices.step(by)
-        if candidate is not None and not candidate.error:
-            self._take(candidate)
 
-    async def action_next_field(self) -> None:
-        """Complete what was typed and go on: over a slow line keys of several fields come at once.
+        def removed(answer: str | None) -> None:
+            if answer == "remove":
+                remove_preset(self.context.host.memory, preset.request.kind, preset.name)
+                self._presets_changed("", f"preset {preset.name} removed")
 
-        Those behind this one are not yet given to a field; those before it are waited for.
-        """
-        typed = asyncio.Event()
-        self.fields[self._field].control.call_later(typed.set)
-        await typed.wait()
-        self._complete()
-        self.fields[self._field].touched = True
-        self.fields[self._field].show_message()
-        self.focus_next()
-        self.on_descendant_focus()
+        await self.app.push_screen(remove_dialog(preset), removed)
+
+    def _presets_changed(self, name: str, sentence: str) -> None:
+        self._know_presets()
+        self._call_preset(name)
+        self.show_choices()
+        self.notify(sentence, timeout=3, markup=False)
 
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
@@ -359,13 +350,17 @@ class NewRunForm(ModalScreen[StartedRun | None]):
     @on(Input.Submitted)
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
-        """Start the run as it is filled in."""
+        """Start the run as it is filled in; a preset that is only now taken is shown first."""
         if self._starting:
             return
+        before = self._preset
+        self.complete()
+        if self._preset != before:
+            self.go_to("strategy_name")
+            return
         self._starting = True
-        self._complete()
         self._failure = ""
-        self._say("starting ...")
+        self.say("starting ...")
         self._start(self.requests())
 
     # Asking the engine
@@ -381,11 +376,11 @@ class NewRunForm(ModalScreen[StartedRun | None]):
                 found = ()
             self._symbols[exchange_name] = found
         known = self._known_symbols()
-        symbol = self.fields["symbol"]
-        if known and not symbol.touched and not {*listed(symbol.value)} <= {*known}:
-            self._fill(("symbol", known[0]))
-        if self._field == "symbol":
-            self._show_choices()
+        symbols = {*listed(self.fields["symbol"].value)}
+        if known and self.is_untouched("symbol") and not symbols <= {*known}:
+            self.fill((("symbol", known[0]),))
+        if self.current == "symbol":
+            self.show_choices()
         self._show_hints()
 
     def _check_soon(self) -> None:
@@ -400,17 +395,27 @@ class NewRunForm(ModalScreen[StartedRun | None]):
         try:
             problems = await self._problems(requests)
         except Exception as error:
-            self._say(clean(str(error)), wrong=True)
+            self.say(clean(str(error)), wrong=True)
             return
         if requests == self.requests() and not self._starting:
             self._show_problems(problems)
 
     async def _problems(self, requests: Iterable[RunRequest]) -> tuple[FieldError, ...]:
         """What is wrong with any of them, each thing once."""
-        found: dict[FieldError, None] = {}
+        found: dict[FieldError, None] = dict.fromkeys(self._preset_problems())
         for request in requests:
             found |= dict.fromkeys(await asyncio.wrap_future(self.context.host.check(request)))
         return tuple(found)
+
+    def _preset_problems(self) -> tuple[FieldError, ...]:
+        """Who types a preset that is none must not start something else."""
+        typed = self.fields["preset"].value
+        if typed.casefold() == self._preset.casefold() or matching(
+            self.candidates("preset"), typed
+        ):
+            return ()
+        help_text = spell(self, "{form.save_preset} saves the form as one, empty is none")
+        return (FieldError("preset", f"no preset is called {typed!r}: {help_text}"),)
 
     @work(exclusive=True, group="start")
     async def _start(self, requests: tuple[RunRequest, ...]) -> None:
@@ -434,7 +439,7 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             self._starting = False
         if not started:
             self._failure = f"not started: {'; '.join(refused)}"
-            self._show_status()
+            self.show_status()
             return
         for text in refused:
             self.notify(text, title="NOT STARTED", severity="error", markup=False)
@@ -461,40 +466,31 @@ class NewRunForm(ModalScreen[StartedRun | None]):
             field.error = clean(" ".join(own))
             field.show_message()
         strange = [clean(p.message) for p in problems if p.field not in self.fields]
-        self._show_status(" ".join(strange))
+        self.show_status(" ".join(strange))
 
-    def _show_status(self, other: str = "") -> None:
+    def show_status(self, other: str = "") -> None:
         """The whole message of the field with the focus, which may be cut below the input."""
         if self._failure:
-            self._say(self._failure, wrong=True)
+            self.say(self._failure, wrong=True)
             return
-        field = self.fields[self._field]
+        field = self.fields[self.current]
         text = other or (field.error if field.touched else "")
-        if not text and self._field == "strategy_name":
+        if not text:
+            parts = [field.hint] if field.hint_is_cut else []
             broken = [s.error for s in self.context.snapshot.catalog.strategies if s.error]
-            text = clean(f"broken file: {broken[0]}") if broken else ""
-            self._say(text)
+            if broken and self.current == "strategy_name":
+                parts.append(clean(f"broken file: {broken[0]}"))
+            self.say("\n".join(parts))
             return
-        self._say(self._refused + text if text else "", wrong=bool(text))
-
-    def _say(self, text: str, *, wrong: bool = False) -> None:
-        self.status.update(Content.styled(text, "$error" if wrong else "$text-muted"))
+        self.say(self._refused + text if text else "", wrong=bool(text))
 
     def _show_hints(self) -> None:
-        fields, exchange, kind = self.fields, self._exchange(), self.kind.value
-        for name in ("strategy_name", "exchange_name"):
-            chosen = next((c for c in self._candidates(name) if c.name == fields[name].value), None)
-            fields[name].hint = "" if chosen is None else chosen.note
-        strategies = listed(fields["strategy_name"].value)
-        if kind == "walker" and len(strategies) > 1:
-            fields["strategy_name"].hint = f"{len(strategies)} strategies, commas between them"
-        if kind == "optimizer" and not self.context.snapshot.catalog.optimizers:
-            fields["strategy_name"].hint = "no strategy file registers one"
-        fields["symbol"].hint = symbols_note(self._known_symbols(), fields["symbol"].value)
-        keys = "{form.previous_choice}{form.next_choice}"
-        fields["start"].hint = spell(self, f"UTC; {keys} presets")
-        fields["end"].hint = "" if exchange is None else "UTC, inclusive"
-        fields["kind"].hint = KINDS[kind]
-        for name, field in fields.items():
-            field.hint = HINTS.get(name, field.hint)
+        value = {name: field.value for name, field in self.fields.items()}
+        catalog = self.context.snapshot.catalog
+        hints = field_hints(self.kind.value, value, catalog, self._known_symbols())
+        hints["start"] = spell(self, hints["start"])
+        hint = preset_hint(value["preset"], self._presets, self._last, self.request())
+        hints["preset"] = spell(self, hint)
+        for name, field in self.fields.items():
+            field.hint = hints.get(name, "")
             field.show_message()

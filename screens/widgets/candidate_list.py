@@ -37,8 +37,8 @@ class CandidateList(LineTable[Candidate], can_focus=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         columns = (
-            Column[Candidate]("choices", 13, _name, grow=3),
-            Column[Candidate]("", 8, _note, drop=1, grow=70),
+            Column[Candidate]("choices", 20, _name, grow=2),
+            Column[Candidate]("", 24, _note, drop=1, grow=70),
         )
         super().__init__(columns, key=lambda c: c.name, empty="", id=id)
 

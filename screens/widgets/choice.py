@@ -84,13 +84,17 @@ class Choice(ToneWidget, can_focus=True):
         return Strip(segments(cells, self.size.width, self.style_of), self.size.width)
 
     def _all_fit(self) -> bool:
-        # Two blanks stand behind every option but the last.
-        return sum(width_of(self._cells(option)) for option in self.options) - 2 <= self.size.width
+        return self._width(1) <= self.size.width
+
+    def _width(self, gap: int) -> int:
+        """Cells of all options; behind each but the last stands a gap."""
+        return sum(width_of((Cell(option),)) + 2 + gap for option in self.options) - gap
 
     def _cells(self, option: str) -> tuple[Cell, ...]:
+        gap = Cell("  " if self._width(2) <= self.size.width else " ")
         if option == self.value:
-            return (Cell(f"[{option}]", "accent"), Cell("  "))
-        return (Cell(f" {option} ", "muted"), Cell("  "))
+            return (Cell(f"[{option}]", "accent"), gap)
+        return (Cell(f" {option} ", "muted"), gap)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -35,6 +36,11 @@ class FieldMessage(ToneWidget):
         if cell != self._cell:
             self._cell = cell
             self.refresh()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there is not room for all of it."""
+        return 0 < self.size.width < cell_len(self._cell.text)
 
     def render_line(self, y: int) -> Strip:
         """The one line, cut where it is too long."""
@@ -83,6 +89,11 @@ class FormField(Vertical):
     def call_it(self, label: str) -> None:
         """Another label."""
         self._label.update(Content(label))
+
+    @property
+    def hint_is_cut(self) -> bool:
+        """Whether the hint is longer than its line."""
+        return bool(self.hint) and self._message.is_cut
 
     @property
     def value(self) -> str:
