@@ -48,9 +48,8 @@ class ConsoleCommands(Provider):
     async def discover(self) -> Hits:
         """Everything, while nothing is typed."""
         for command in self.commands():
-            yield DiscoveryHit(
-                Content(command.name), command.run, text=command.name, help=command.help
-            )
+            shown = _lines(Content(command.name), command.help)
+            yield DiscoveryHit(shown, command.run, text=command.name)
 
     async def search(self, query: str) -> Hits:
         """What resembles the query."""
@@ -58,8 +57,8 @@ class ConsoleCommands(Provider):
         for command in self.commands():
             score = matcher.match(command.name)
             if score > 0:
-                shown = matcher.highlight(command.name)
-                yield Hit(score, shown, command.run, text=command.name, help=command.help)
+                shown = _lines(matcher.highlight(command.name), command.help)
+                yield Hit(score, shown, command.run, text=command.name)
 
     def _command(self, active: ActiveBinding) -> Command:
         node, binding, enabled, _ = active
@@ -79,3 +78,8 @@ class ConsoleCommands(Provider):
             markup=False,
         )
         return Command(f"{binding.description}  (not now)", why, tell)
+
+
+def _lines(name: Content, sentence: str) -> Content:
+    """A command above what it does, which may name runs: as a help, Textual would parse it."""
+    return Content("\n").join([name, Content.styled(sentence, "$text-muted")])

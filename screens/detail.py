@@ -248,8 +248,9 @@ class DetailDialog(ModalScreen[None]):
         self.query_one("#facts", VerticalScroll).scroll_relative(y=by, animate=False)
 
     async def action_copy(self) -> None:
-        """Copy the facts as lines of ``label: value``."""
-        text = "\n".join([self._title, *(f"{fact.label}: {fact.value}" for fact in self._facts)])
+        """Copy the facts as lines of ``label: value``, with what is printable in them."""
+        shown = [(clean(fact.label), "\n".join(clean_lines(fact.value))) for fact in self._facts]
+        text = "\n".join([self._title, *(f"{label}: {value}" for label, value in shown)])
         self.app.copy_to_clipboard(text)
         await copy_native(text)
         self.notify("copied", timeout=2)

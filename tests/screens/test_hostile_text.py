@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import fields, is_dataclass, replace
@@ -10,14 +14,20 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widget import Widget
 
 from console.app import SignaldeckApp
 from console.trouble import Trouble
 from console.views import InstanceDetail
+from screens.detail import DetailDialog
+from screens.export import exported
 from screens.sample import SampleHost, frozen_clock, instance_detail, snapshot
+from screens.signals import SignalsScreen
 from screens.trouble import TroubleScreen
+from screens.widgets.line_table import LineTable
+from screens.widgets.text_view import TextView
 from tests.screens.album import Painting
 from tests.screens.album import painting as painting
 from tests.screens.bed import LARGE, SMALL
@@ -38,9 +48,11 @@ TEXTS = st.lists(PIECES | st.text(max_size=20), min_size=1, max_size=6).map("".j
 WORST = (
     "\x1b[31m[red]均线🚀\u202e\t\x07",
     "[/]\r\n\x9b2J" + "界" * 5_000,
-    "\u0301" * 10_000 + "[b",
+    "\u0301" * 10_000 + "[b\ud800|\\",
     "",
+    "%s\\[{pane.next}$error",
 )
+MARKUP = "[/][$error][b"
 
 
 def spoiled(value: Any, texts: Iterator[str], seen: dict[int, Any]) -> Any:
@@ -94,17 +106,74 @@ def check(app: SignaldeckApp, name: str) -> None:
         assert strip.text.isprintable(), (name, strip.text)
 
 
+def check_files(table: LineTable[Any]) -> None:
+    """Programs read an exported table as what it shows, whatever its cells hold."""
+    titles = [" ".join(title.split()) for title in table.row_text(None).split("\t")]
+    cells = [table.row_text(row).split("\t") for row in table.rows]
+    assert all(len(row) == len(titles) and "".join(row).isprintable() for row in cells), table
+    lines = list(csv.reader(io.StringIO(exported(table, "csv"), newline=""), strict=True))
+    assert [len(line) for line in lines] == [len(titles)] * (len(cells) + 1), table
+    read = json.loads(exported(table, "json"))
+    assert [len(line) for line in read] == [len(titles)] * len(cells), table
+    if not isinstance(table, TextView):
+        drawn = exported(table, "markdown").splitlines()
+        bars = [len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in drawn]
+        assert bars == [len(titles) + 1] * (len(cells) + 2), table
+
+
 async def look_at_all(texts: tuple[str, ...], size: tuple[int, int], painting: Painting) -> None:
+    """Large the short way; small the whole way, and all that can be done on it."""
     host = SpoiledHost(cycle(texts))
     app = SignaldeckApp(host, frozen_clock=frozen_clock)
+    whole = size == SMALL
+    written: set[str | None] = set()
     async with app.run_test(size=size, notifications=True) as pilot:
-        async for stop in visit(app, pilot, short=True):
+        async for stop in visit(app, pilot, short=not whole):
             await painting.at_rest(pilot)
             check(app, stop.name)
+            if whole and isinstance(app.screen, DetailDialog):
+                await pilot.press("y")
+                assert app.clipboard.replace("\n", "").isprintable()
+            for table in app.screen.query(LineTable) if whole else ():
+                if table.id not in written and table.rows:
+                    written.add(table.id)
+                    check_files(table)
+        if whole:
+            assert len(written) > 15
+            await look_up(app, pilot, painting, texts)
         await refuse(app, host, pilot, texts[0])
         app.push_screen(TroubleScreen(app.context, Trouble("3f9a61", "Deck", texts[0], texts[1])))
         await painting.at_rest(pilot)
         check(app, "trouble")
+
+
+async def look_up(
+    app: SignaldeckApp, pilot: Pilot[None], painting: Painting, texts: tuple[str, ...]
+) -> None:
+    """The palette, whose sentences name runs; expressions, typed or of a line; a notice."""
+    host = app.host
+    assert isinstance(host, SampleHost)
+    first, *others = host.snapshot.instances
+    named = replace(first, strategy_name=MARKUP)
+    host.swap(replace(host.snapshot, instances=(named, *others)), "instances")
+    await pilot.press("ctrl+p")
+    await painting.at_rest(pilot)
+    assert isinstance(app.screen, CommandPalette)
+    check(app, "palette")
+    listed = app.screen.query_one(CommandList).options
+    assert any(MARKUP in str(option.prompt) for option in listed)
+    await pilot.press("escape", "2", "j", "f")
+    signals = app.screen
+    assert isinstance(signals, SignalsScreen)
+    for text in ("", *texts, f"symbol:{texts[0]}"):
+        signals.bar.text = text or signals.bar.text
+        await painting.at_rest(pilot)
+        check(app, f"searched for {text[:20]!r}")
+    signals.bar.text = ""
+    await pilot.press("g", "1")
+    host.swap(host.snapshot, notice=host.snapshot.feed[1])
+    await painting.at_rest(pilot)
+    check(app, "notice")
 
 
 async def refuse(app: SignaldeckApp, host: SpoiledHost, pilot: Pilot[None], text: str) -> None:
