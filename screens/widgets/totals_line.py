@@ -11,22 +11,30 @@ from screens.widgets.price_bar import signed_tone
 from screens.widgets.tones import Cell, ToneWidget, segments, width_of
 
 
-def totals(instances: tuple[InstanceView, ...]) -> tuple[Cell, ...]:
-    """The totals of the runs as pieces of text."""
+def totals(instances: tuple[InstanceView, ...]) -> tuple[tuple[Cell, ...], ...]:
+    """The totals of the runs as pieces of text: in full, then ever shorter, never half a figure."""
     if not instances:
-        return (Cell(" no live runs", "muted"),)
+        return ((Cell(" no live runs", "muted"),),)
     trades = sum(view.trades for view in instances)
     wins = sum(view.wins for view in instances)
     gained = sum(view.total_pnl for view in instances)
     marked = [view.pnl_percent for view in instances if view.pnl_percent is not None]
     won = f", {100 * wins / trades:.1f} % won" if trades else ""
     held = percent(sum(marked)) if marked else "none"
-    return (
-        Cell(f" {many(len(instances), 'run')}   {many(trades, 'trade')}{won}   closed "),
+    runs, made = many(len(instances), "run"), many(trades, "trade")
+    figures = (
+        Cell("   closed "),
         Cell(f"{percent(gained)} %", signed_tone(gained)),
         Cell("   open "),
         Cell(f"{held} %" if marked else held, signed_tone(sum(marked))),
-        Cell("   (sums over trades)", "muted"),
+    )
+    return (
+        (Cell(f" {runs}   {made}{won}"), *figures, Cell("   (sums over trades)", "muted")),
+        (Cell(f" {runs}   {made}{won}"), *figures),
+        (Cell(f" {runs}   {made}"), *figures),
+        (Cell(f" {runs}"), *figures),
+        (Cell(" closed "), *figures[1:]),
+        (Cell(" open "), figures[3]),
     )
 
 
@@ -44,20 +52,20 @@ class TotalsLine(Panel, ToneWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cells: tuple[Cell, ...] = totals(())
+        self._totals = totals(())
 
     def show(self, snapshot: DeckSnapshot) -> None:
         """The instances moved."""
-        cells = totals(snapshot.instances)
-        if cells != self._cells:
-            self._cells = cells
+        found = totals(snapshot.instances)
+        if found != self._totals:
+            self._totals = found
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """The one line."""
         width = self.size.width
-        fits = width_of(self._cells) <= width
-        cells = self._cells if fits else self._cells[:-1]
+        fitting = (cells for cells in self._totals if width_of(cells) <= width)
+        cells = next(fitting, self._totals[-1])
         return Strip(segments(cells, width, self.style_of), width)
 
 

@@ -22,6 +22,7 @@ from screens.sample import SampleHost, empty_snapshot, frozen_clock, snapshot
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.line_table import LineTable
+from screens.widgets.totals_line import TotalsLine
 from tests.screens.bed import LARGE, SMALL, console, greyed, lines, toasts, until
 
 
@@ -131,6 +132,8 @@ async def test_the_footer_shows_what_there_is_room_for_and_always_the_help() -> 
         ):  # fmt: skip
             await pilot.resize_terminal(*size)
             await pilot.pause()
+            (sums,) = lines(app.screen.query_one(TotalsLine))
+            assert size[0] < 15 or re.search(r"open -\d+[.]\d\d %", sums), "no half a figure"
             badge, health = lines(app.screen.query_one(HeaderLine))
             assert told in health and badge.strip().startswith("SIG"), "the badge gives way last"
 
