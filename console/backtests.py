@@ -10,33 +10,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from console.desks import ENDED, Desk, Entry, failure_text
 from console.kept_backtests import KIND, kept, recalled
 from console.kept_runs import last_number
 from console.views import BacktestView, RunRequest
 from engine.domain.changes import FinishedSaved
-from engine.domain.errors import EngineError, RunStateError
+from engine.domain.errors import EngineError
 from engine.jobs import BacktestJob
 from engine.runs.workers import WorkerPool, WorkerProgress, WorkerRun
 
 Put = Callable[[BacktestView], None]
 Keep = Callable[[FinishedSaved], Awaitable[object]]
 _log = logging.getLogger("signaldeck.backtests")
-_ENDED = ("done", "stopped", "failed")
 
 
 @dataclass(slots=True)
-class _Entry:
-    request: RunRequest
-    run: WorkerRun | None
+class _Entry(Entry):
     view: BacktestView
-    task: asyncio.Task[None] | None = None
+    run: WorkerRun | None
     first: tuple[float, int] | None = None
 
 
-class BacktestDesk:
-    """The backtests of this session.
+class BacktestDesk(Desk[_Entry]):
+    """The backtests of this session, and those of earlier ones that were kept.
 
     Args:
         pool: where they run.
@@ -46,25 +44,11 @@ class BacktestDesk:
     """
 
     def __init__(self, pool: WorkerPool, put: Put, now: Callable[[], int], keep: Keep) -> None:
+        super().__init__(put)
         self._pool = pool
-        self._put = put
         self._now = now
         self._keep = keep
-        self._entries: dict[str, _Entry] = {}
         self._number = 0
-
-    @property
-    def active(self) -> int:
-        """Backtests queued or running."""
-        return sum(entry.view.status not in _ENDED for entry in self._entries.values())
-
-    def knows(self, run_id: str) -> bool:
-        """Whether a run id is that of a backtest."""
-        return run_id in self._entries
-
-    def request_of(self, run_id: str) -> RunRequest:
-        """What a backtest was started with."""
-        return self._entries[run_id].request
 
     def start(self, request: RunRequest, job: BacktestJob) -> str:
         """Queue a backtest and answer its run id."""
@@ -81,7 +65,7 @@ class BacktestDesk:
             status="queued",
         )
         run = self._pool.submit(job, lambda progress: self._progress(run_id, progress))
-        entry = self._entries[run_id] = _Entry(request, run, view)
+        entry = self._entries[run_id] = _Entry(request, view, run)
         self._put(view)
         entry.task = asyncio.create_task(self._finish(entry), name=run_id)
         return run_id
@@ -100,29 +84,25 @@ class BacktestDesk:
             except EngineError as error:
                 _log.warning("%s", error)
                 continue
-            self._entries[view.run_id] = _Entry(request, None, view)
+            self._entries[view.run_id] = _Entry(request, view, None)
             put_older(view)
 
     def stop(self, run_id: str) -> str:
         """Ask a backtest to stop; what it holds is followed to its close first."""
-        entry = self._entries[run_id]
-        if entry.run is None or entry.view.status in _ENDED:
-            raise RunStateError(f"{run_id} has already ended ({entry.view.status})")
+        entry = self._running(run_id)
+        assert entry.run is not None
         entry.run.stop()
         self._set(entry, status="stopping")
         return f"{run_id} is stopping: what it holds is followed to its close"
 
     async def close(self) -> None:
         """End every backtest now; their workers end with the pool."""
-        tasks = [entry.task for entry in self._entries.values() if entry.task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().close()
         await self._pool.close()
 
     def _progress(self, run_id: str, progress: WorkerProgress) -> None:
         entry, clock = self._entries.get(run_id), time.monotonic()
-        if entry is None or entry.view.status in _ENDED:
+        if entry is None or entry.view.status in ENDED:
             return
         if entry.first is None:
             entry.first = (clock, progress.processed)
@@ -157,11 +137,10 @@ class BacktestDesk:
             if entry.view.status == "stopping" and not run.started:
                 self._set(entry, status="stopped")
                 return
-            self._set(entry, status="failed", error=str(error), eta_seconds=None)
+            self._set(entry, status="failed", error=failure_text(error), eta_seconds=None)
         except Exception as error:
             _log.exception("%s failed", entry.view.run_id)
-            text = f"{type(error).__name__}: {error}"
-            self._set(entry, status="failed", error=text, eta_seconds=None)
+            self._set(entry, status="failed", error=failure_text(error), eta_seconds=None)
         else:
             seconds = outcome.elapsed_seconds
             self._set(
@@ -173,7 +152,3 @@ class BacktestDesk:
                 eta_seconds=None,
                 outcome=outcome,
             )
-
-    def _set(self, entry: _Entry, **changes: object) -> None:
-        entry.view = replace(entry.view, **changes)  # pyright: ignore[reportArgumentType]
-        self._put(entry.view)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from console.desks import ENDED, Desk, Entry, failure_text
 from console.views import OptimizerView, RunRequest
 from engine import Engine
 from engine.domain.errors import EngineError, RunStateError
@@ -22,18 +23,16 @@ from engine.runs.optimizer import OptimizerRun
 from engine.services.module_files import free_path, module_path, write_module
 
 Put = Callable[[OptimizerView], None]
-_ENDED = ("done", "stopped", "failed")
 _log = logging.getLogger("signaldeck.optimizers")
 
 
 @dataclass(slots=True)
-class _Entry:
-    run: OptimizerRun
+class _Entry(Entry):
     view: OptimizerView
-    task: asyncio.Task[None] | None = None
+    run: OptimizerRun
 
 
-class OptimizerDesk:
+class OptimizerDesk(Desk[_Entry]):
     """The optimizer runs of this session.
 
     Args:
@@ -43,25 +42,10 @@ class OptimizerDesk:
     """
 
     def __init__(self, engine: Engine, put: Put, folder: Path | None = None) -> None:
+        super().__init__(put)
         self._engine = engine
-        self._put = put
         self._folder = folder or Path(DEFAULT_FOLDER)
-        self._entries: dict[str, _Entry] = {}
         self._unsubscribe = engine.bus.subscribe("progress_optimizer", self._progress)
-
-    @property
-    def active(self) -> int:
-        """Optimizers that are running."""
-        return sum(entry.view.status not in _ENDED for entry in self._entries.values())
-
-    def knows(self, run_id: str) -> bool:
-        """Whether a run id is that of an optimizer."""
-        return run_id in self._entries
-
-    def request_of(self, run_id: str) -> RunRequest:
-        """What an optimizer was started with."""
-        view = self._entries[run_id].view
-        return RunRequest("optimizer", view.optimizer_name, view.symbol, "")
 
     def start(self, optimizer_name: str, symbol: str) -> str:
         """Start an optimizer and answer its run id.
@@ -72,7 +56,7 @@ class OptimizerDesk:
         """
         for entry in self._entries.values():
             same = entry.view.optimizer_name == optimizer_name and entry.view.symbol == symbol
-            if same and entry.view.status not in _ENDED:
+            if same and entry.view.status not in ENDED:
                 raise RunStateError(f"optimizer {optimizer_name!r} runs for {symbol} already")
         run = self._engine.optimizer(optimizer_name, symbol)
         run_id = f"optimizer-{len(self._entries) + 1}"
@@ -84,7 +68,8 @@ class OptimizerDesk:
             total_sources=len(run.schema.range_train) * len(run.schema.source),
             started_at=self._engine.clock.now(),
         )
-        entry = self._entries[run_id] = _Entry(run, view)
+        request = RunRequest("optimizer", optimizer_name, symbol, "")
+        entry = self._entries[run_id] = _Entry(request, view, run)
         self._put(view)
         entry.task = asyncio.create_task(self._work(entry), name=run_id)
         # Also called for a task that is cancelled before it began.
@@ -93,25 +78,21 @@ class OptimizerDesk:
 
     def stop(self, run_id: str) -> str:
         """End an optimizer where it is; nothing is written."""
-        entry = self._entries[run_id]
-        if entry.view.status in _ENDED or entry.task is None:
-            raise RunStateError(f"{run_id} has already ended ({entry.view.status})")
+        entry = self._running(run_id)
+        assert entry.task is not None
         entry.task.cancel()
         return f"{run_id} ends where it is: nothing is written"
 
     async def close(self) -> None:
         """End every optimizer now."""
         self._unsubscribe()
-        tasks = [entry.task for entry in self._entries.values() if entry.task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().close()
 
     def _progress(self, event: OptimizerProgress) -> None:
         for entry in self._entries.values():
             view = entry.view
             same = (view.optimizer_name, view.symbol) == (event.optimizer_name, event.symbol)
-            if same and view.status not in _ENDED:
+            if same and view.status not in ENDED:
                 self._set(entry, processed_sources=event.processed_sources, progress=event.progress)
 
     async def _work(self, entry: _Entry) -> None:
@@ -122,10 +103,10 @@ class OptimizerDesk:
             # Not handed to a thread: a stop in between would leave a file nobody is told of.
             write_module(module.code, target)
         except EngineError as error:
-            self._set(entry, status="failed", error=str(error))
+            self._set(entry, status="failed", error=failure_text(error))
         except Exception as error:
             _log.exception("%s failed", view.run_id)
-            self._set(entry, status="failed", error=f"{type(error).__name__}: {error}")
+            self._set(entry, status="failed", error=failure_text(error))
         else:
             self._done(entry, module, target)
             await entry.run.dumped(str(target))
@@ -146,9 +127,5 @@ class OptimizerDesk:
         )
 
     def _ended(self, entry: _Entry) -> None:
-        if entry.view.status not in _ENDED:
+        if entry.view.status not in ENDED:
             self._set(entry, status="stopped")
-
-    def _set(self, entry: _Entry, **changes: object) -> None:
-        entry.view = replace(entry.view, **changes)  # pyright: ignore[reportArgumentType]
-        self._put(entry.view)

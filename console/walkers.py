@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
+from console.desks import ENDED, Desk, Entry, failure_text
 from console.kept_runs import last_number
 from console.kept_walkers import KIND, kept, recalled
 from console.views import RunRequest
 from console.walker_views import WalkerRow, WalkerView
 from engine.core.ranking import best
 from engine.domain.changes import FinishedSaved
-from engine.domain.errors import EngineError, RunStateError
+from engine.domain.errors import EngineError
 from engine.domain.walks import Candidate, Status, WalkedStrategy, WalkerStatistics
 from engine.parallel import PoolRunner, Sources
 from engine.runs.group_runs import GroupRuns, Walk
@@ -29,22 +30,19 @@ from engine.runs.workers import WorkerPool
 Put = Callable[[WalkerView], None]
 Keep = Callable[[FinishedSaved], Awaitable[object]]
 _log = logging.getLogger("signaldeck.walkers")
-_ENDED: Final = ("done", "stopped", "failed")
 _PUT_SECONDS: Final = 0.2
 
 
 @dataclass(slots=True)
-class _Entry:
-    request: RunRequest
+class _Entry(Entry):
     view: WalkerView
     places: dict[str, int]
     execution: WalkerExecution | None = None
-    task: asyncio.Task[None] | None = None
     waiting: asyncio.TimerHandle | None = None
     began: float = 0.0
 
 
-class WalkerDesk:
+class WalkerDesk(Desk[_Entry]):
     """The walkers of this session, and those of earlier ones that were kept.
 
     Args:
@@ -65,27 +63,13 @@ class WalkerDesk:
         now: Callable[[], int],
         keep: Keep,
     ) -> None:
+        super().__init__(put)
         self._runs = runs
         self._pool = pool
         self._parallel = parallel
-        self._put = put
         self._now = now
         self._keep = keep
-        self._entries: dict[str, _Entry] = {}
         self._number = 0
-
-    @property
-    def active(self) -> int:
-        """Walkers queued or running."""
-        return sum(entry.view.status not in _ENDED for entry in self._entries.values())
-
-    def knows(self, run_id: str) -> bool:
-        """Whether a run id is that of a walker."""
-        return run_id in self._entries
-
-    def request_of(self, run_id: str) -> RunRequest:
-        """What a walker was started with."""
-        return self._entries[run_id].request
 
     def start(self, request: RunRequest, walk: Walk, sources: Sources) -> str:
         """Start a walker and answer its run id; `console.run_requests.walk_of` gives the rest."""
@@ -133,7 +117,7 @@ class WalkerDesk:
 
     def stop(self, run_id: str) -> str:
         """Ask a walker to stop: strategies being tested end early, no other is begun."""
-        entry, execution = self._running(run_id)
+        entry, execution = self._walked(run_id)
         execution.stop()
         self._set(entry, status="stopping")
         return f"{run_id} is stopping: no further strategy is tested"
@@ -144,25 +128,21 @@ class WalkerDesk:
         Raises:
             RunStateError: the walker or the strategy has ended, or there is no such strategy.
         """
-        entry, execution = self._running(run_id)
+        entry, execution = self._walked(run_id)
         execution.skip(name)
         self._show(entry)
         return f"{name} is skipped"
 
     async def close(self) -> None:
         """End every walker now; their workers are killed."""
-        tasks = [entry.task for entry in self._entries.values() if entry.task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().close()
         for entry in self._entries.values():
             if entry.waiting is not None:
                 entry.waiting.cancel()
 
-    def _running(self, run_id: str) -> tuple[_Entry, WalkerExecution]:
-        entry = self._entries[run_id]
-        if entry.execution is None or entry.view.status in _ENDED:
-            raise RunStateError(f"{run_id} has already ended ({entry.view.status})")
+    def _walked(self, run_id: str) -> tuple[_Entry, WalkerExecution]:
+        entry = self._running(run_id)
+        assert entry.execution is not None
         return entry, entry.execution
 
     async def _follow(self, entry: _Entry, execution: WalkerExecution) -> None:
@@ -170,8 +150,7 @@ class WalkerDesk:
             await execution.run(None)
         except Exception as error:
             _log.exception("%s failed", entry.view.run_id)
-            kind = "" if isinstance(error, EngineError) else f"{type(error).__name__}: "
-            self._finish(entry, "failed", f"{kind}{error}")
+            self._finish(entry, "failed", failure_text(error))
         else:
             found = execution.statistics().strategies
             failed = [item.error for item in found if item.status == "failed"]
@@ -203,10 +182,6 @@ class WalkerDesk:
             entry.view = _running_view(entry, entry.execution.statistics(entry.view.metric))
         self._put(entry.view)
 
-    def _set(self, entry: _Entry, **changes: object) -> None:
-        entry.view = replace(entry.view, **changes)  # pyright: ignore[reportArgumentType]
-        self._put(entry.view)
-
 
 def _running_view(entry: _Entry, found: WalkerStatistics) -> WalkerView:
     begun = any(item.status != "waiting" for item in found.strategies)
@@ -221,8 +196,8 @@ def _running_view(entry: _Entry, found: WalkerStatistics) -> WalkerView:
     return replace(
         _with_ranking(entry.view, entry.places, found.strategies, best(found.strategies)),
         status=status,
-        progress=progress if status not in _ENDED else entry.view.progress,
-        eta_seconds=eta if status not in _ENDED else None,
+        progress=progress if status not in ENDED else entry.view.progress,
+        eta_seconds=eta if status not in ENDED else None,
         strategies_tested=found.strategies_tested,
         total_strategies=found.total_strategies,
     )
