@@ -4,6 +4,7 @@ import re
 from concurrent.futures import Future
 from dataclasses import replace
 
+import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -16,7 +17,11 @@ from screens.last_runs import last_run
 from screens.new_run import NewRunForm
 from screens.sample import SampleHost, snapshot
 from screens.walkers import WalkersScreen
+from tests.screens.album import painting as painting
 from tests.screens.bed import SMALL, console, lines, toasts, until
+
+pytestmark = pytest.mark.usefixtures("painting")
+"""Nobody looks at the terminal: what is drawn is asked of the widgets."""
 
 
 def form(app: SignaldeckApp) -> NewRunForm:

@@ -24,8 +24,12 @@ from screens.presets import (
     save_preset,
     saved_presets,
 )
+from tests.screens.album import painting as painting
 from tests.screens.bed import SMALL, console, lines, toasts, until
 from tests.screens.test_hostile_text import check
+
+pytestmark = pytest.mark.usefixtures("painting")
+"""Nobody looks at the terminal: what is drawn is asked of the widgets."""
 
 LIVE = RunRequest("live", "sma-cross", "BTCUSDT, ETHUSDT", "simulated")
 TEST = RunRequest("backtest", "breakout", "ETHUSDT", "simulated", "2024-01-05", "2024-01-20", "5m")
