@@ -15,7 +15,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test parity lint format bench bench-live bench-ui bench-walker faults kill dev clean
+.PHONY: run test parity lint format bench bench-live bench-ui bench-walker faults kill picture dev clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -67,6 +67,10 @@ kill: $(VENV)/.installed-dev
 FAULTS ?=
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults.week $(FAULTS)
+
+# The picture of the README, from a demo of its own: a minute and a quarter.
+picture: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.picture
 
 dev: $(VENV)/.installed-dev
 
