@@ -11,7 +11,6 @@ from textual.binding import ActiveBinding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widget import Widget
 from textual.widgets import Static
 
 from console.keymap import KEYS, ORDER, bind, key_sign
@@ -48,7 +47,7 @@ def help_rows(active: Mapping[str, ActiveBinding]) -> tuple[HelpRow, ...]:
         default = KEYS[key_id].keys if key_id in KEYS else ""
         names = sorted(keys[key_id], key=default.find)
         why = ""
-        if not enabled and isinstance(node, Widget) and isinstance(node, Explains):
+        if not enabled and isinstance(node, Explains):
             why = spell(node, node.reason(binding.action.partition("(")[0]))
         shown = " ".join(map(key_sign, names))
         rows.append(HelpRow(key_id, shown, binding.description, binding.tooltip, why))

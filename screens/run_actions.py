@@ -31,6 +31,9 @@ NO_ORDER: Final = "Signals only: no order is sent to the exchange."
 READ_ONLY: Final = "this console is read-only: act where the runs are running"
 """Why no key acts on a console that only follows."""
 
+NOT_THERE: Final = "this console is read-only: the report is where the run is running"
+"""Why there is no report of a live run on such a console."""
+
 _ENDED = ("idle", "done", "failed", "stopping")
 
 

@@ -16,7 +16,7 @@ from console.keymap import bind
 from console.views import InstanceView
 from screens.base import BaseScreen
 from screens.report import show_report
-from screens.run_actions import ACTIONS, READ_ONLY, bulk_command, run_refusal
+from screens.run_actions import ACTIONS, NOT_THERE, READ_ONLY, bulk_command, run_refusal
 from screens.several import act_on_several, several_refusal
 from screens.widgets.marked_table import MarkedTable
 
@@ -59,7 +59,7 @@ class RunScreen(BaseScreen):
         if view is None:
             return self.why_no_run()
         if action == "report":
-            return ""
+            return NOT_THERE if self.context.host.read_only else ""
         selected = self._selected()
         if selected:
             return several_refusal([run_refusal(action, one) for one in selected])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol, runtime_checkable
 
-from textual.widget import Widget
+from textual.dom import DOMNode
 
 from console.keymap import KEYS, key_sign
 
@@ -26,7 +26,7 @@ def default_key_name(key_id: str) -> str:
     return key_sign(KEYS[key_id].keys.partition(",")[0])
 
 
-def spell(node: Widget, text: str) -> str:
+def spell(node: DOMNode, text: str) -> str:
     """The text with every ``{key.id}`` replaced by that key's name."""
     if "{" not in text:
         return text

@@ -17,7 +17,7 @@ from screens.deck import DeckScreen
 from screens.help import HelpDialog, HelpRow
 from screens.new_run import NewRunForm
 from screens.quit import DrainDialog
-from screens.run_actions import READ_ONLY
+from screens.run_actions import NOT_THERE, READ_ONLY
 from screens.sample import SampleHost, empty_snapshot, frozen_clock, snapshot
 from screens.widgets.header_line import HeaderLine
 from screens.widgets.key_bar import KeyBar
@@ -191,6 +191,13 @@ async def test_a_console_that_only_follows_promises_nothing_it_cannot_do() -> No
                     assert not active.enabled and isinstance(active.node, Explains)
                     assert active.node.reason(active.binding.action) == READ_ONLY, active
         assert seen == acting
+        await pilot.press("escape", "question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpDialog)
+        rows: tuple[HelpRow, ...] = app.screen.query_one(LineTable).rows
+        why = {row.id: row.why_not for row in rows}
+        assert {why[key_id] for key_id in acting & why.keys()} == {READ_ONLY}
+        assert why["report"] == NOT_THERE and "run.new" in why
         await pilot.press("escape")
         host.swap(empty_snapshot(), *(field.name for field in fields(Versions)))
         words = ""
