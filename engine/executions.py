@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from engine.domain.errors import RunStateError
 from engine.domain.outcome import BacktestData, BacktestOutcome
 from engine.domain.signals import Action, Closed, Mode
 from engine.domain.texts import check_texts
@@ -18,7 +17,7 @@ from engine.runs.backtest import BacktestExecution
 from engine.runs.instance import Instance, Results
 from engine.runs.outcome import backtest_figures, live_data, outcome_of
 from engine.runtime import current_engine
-from engine.selecting import Columns, chosen_columns, summaries_of_mode
+from engine.selecting import Columns, chosen_columns, execution_of, summaries_of_mode
 from engine.services.journal import SHOWN
 
 
@@ -409,9 +408,7 @@ def _execution(
     symbol: str, strategy_name: str, exchange_name: str | None, frame_name: str | None
 ) -> BacktestExecution:
     instance = _find(Mode.BACKTEST, symbol, strategy_name, exchange_name, frame_name)
-    if not isinstance(instance.execution, BacktestExecution):
-        raise RunStateError(f"{instance.key} has not been started: run it first")
-    return instance.execution
+    return execution_of(instance, BacktestExecution)
 
 
 async def _backtest_text(outcome: BacktestOutcome, columns: Columns[Closed] | None) -> str:

@@ -25,7 +25,7 @@ from engine.runs.instance import Instance, Results
 from engine.runs.portfolio import PortfolioExecution, portfolio_outcome
 from engine.runs.walker import WalkerExecution
 from engine.runtime import current_engine
-from engine.selecting import Columns, chosen_columns, summaries_of_mode
+from engine.selecting import Columns, chosen_columns, execution_of, summaries_of_mode
 
 Members: TypeAlias = Sequence[tuple[str, str]]
 """(symbol, strategy name) pairs, in any order."""
@@ -399,11 +399,10 @@ def _walker(symbol: str, walker_name: str) -> Instance:
 
 def _found(symbol: str, walker_name: str, metric: str | None = None) -> WalkerStatistics:
     instance = _walker(symbol, walker_name)
-    if not isinstance(instance.execution, WalkerExecution):
-        raise RunStateError(f"{instance.key} has not been started: run it first")
+    execution = execution_of(instance, WalkerExecution)
     if metric is not None and metric not in METRICS:
         raise SchemaError(f"metric is {metric!r}: must be one of {', '.join(METRICS)}")
-    found = instance.execution.statistics(metric or "")
+    found = execution.statistics(metric or "")
     if all(item.status in ("waiting", "running") for item in found.strategies):
         raise RunStateError(f"{instance.key}: no strategy has ended yet: ask again later")
     return found
@@ -436,9 +435,7 @@ def _find_portfolio(
     found = [
         item
         for item in current_engine().instances(Mode.PORTFOLIO)
-        if item.key.strategy_name == names
-        and exchange_name in (None, item.key.exchange_name)
-        and frame_name in (None, item.key.frame_name)
+        if item.key.strategy_name == names and item.key.on(exchange_name, frame_name)
     ]
     if not found:
         raise NotRegisteredError(f"no portfolio of {names} has been started: run it first")
@@ -452,9 +449,8 @@ def _portfolio_found(
     members: Members, exchange_name: str | None, frame_name: str | None
 ) -> PortfolioOutcome:
     instance = _find_portfolio(members, exchange_name, frame_name)
-    if not isinstance(instance.execution, PortfolioExecution):
-        raise RunStateError(f"{instance.key} has not been started: run it first")
-    return portfolio_outcome(instance.execution, current_engine().group_runs.origin)
+    execution = execution_of(instance, PortfolioExecution)
+    return portfolio_outcome(execution, current_engine().group_runs.origin)
 
 
 async def _portfolio_text(outcome: PortfolioOutcome, columns: Columns[Closed] | None) -> str:

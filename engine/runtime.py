@@ -293,8 +293,7 @@ class Engine:
             for item in self.instances(mode)
             if item.key.symbol == symbol
             and item.key.strategy_name == strategy_name
-            and exchange_name in (None, item.key.exchange_name)
-            and frame_name in (None, item.key.frame_name)
+            and item.key.on(exchange_name, frame_name)
         ]
         if len(found) == 1:
             return found[0]

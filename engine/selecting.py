@@ -1,11 +1,11 @@
-"""What execution and reporting classes ask of the current engine: runs by name, and columns."""
+"""What execution and reporting classes ask of the current engine: runs, summaries, columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from engine.domain.errors import EngineError
+from engine.domain.errors import EngineError, RunStateError
 from engine.domain.signals import Mode, RunKey
 from engine.domain.texts import check_texts
 from engine.reports.columns import Column, as_columns
@@ -15,6 +15,7 @@ from engine.runtime import current_engine
 from engine.services.journal import RunJournal
 
 Row = TypeVar("Row")
+ExecutionT = TypeVar("ExecutionT")
 Columns = Sequence[Column[Row] | Mapping[str, Any]]
 """Columns for one report: `Column` objects, or mappings with their four fields."""
 
@@ -72,10 +73,23 @@ def matching_runs(
     return [
         run
         for run in of_strategy
-        if exchange_name in (None, run.key.exchange_name)
-        and frame_name in (None, run.key.frame_name)
-        and mode in (None, run.mode)
+        if run.key.on(exchange_name, frame_name) and mode in (None, run.mode)
     ]
+
+
+def execution_of(instance: Instance, kind: type[ExecutionT]) -> ExecutionT:
+    """What a run does or did.
+
+    Args:
+        instance: the run.
+        kind: the class that runs of its mode have.
+
+    Raises:
+        RunStateError: it has not been started.
+    """
+    if not isinstance(instance.execution, kind):
+        raise RunStateError(f"{instance.key} has not been started: run it first")
+    return instance.execution
 
 
 def several_match(runs: Sequence[ReportedRun]) -> EngineError:

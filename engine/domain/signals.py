@@ -104,6 +104,10 @@ class RunKey:
         frame = f" on {self.frame_name}" if self.frame_name else ""
         return f"{self.mode} {self.strategy_name} {self.symbol} @ {self.exchange_name}{frame}"
 
+    def on(self, exchange_name: str | None, frame_name: str | None) -> bool:
+        """Whether the run is on this exchange and frame; None is any."""
+        return exchange_name in (None, self.exchange_name) and frame_name in (None, self.frame_name)
+
 
 @dataclass(frozen=True, slots=True)
 class SignalRow:
