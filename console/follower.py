@@ -80,7 +80,7 @@ class FollowingHost:
     def __init__(self, state: str | Path, badge: str, project: Project | None = None) -> None:
         self.path: Final = Path(state)
         self.memory = Memory()
-        self.about = about(str(state), project)
+        self.about = about(str(self.path.absolute()), project)
         self._distant = DistantRuns(project, lambda: self._newest)
         self._notify: Callable[[HostEvent], None] | None = None
         self._ending = threading.Event()

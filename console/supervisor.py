@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol, TypeAlias
@@ -105,15 +106,24 @@ def supervise(
     console: ConsoleSection,
     *,
     join: float = JOIN_SECONDS,
+    again: bool = True,
 ) -> int:
     """Run interfaces on a started host, then see the engine to its end.
+
+    Args:
+        host: started.
+        open_interface: makes what is shown.
+        console: what becomes of live runs that nobody looks at.
+        join: seconds that the engine may take to end.
+        again: show another interface after one that failed; what draws in a browser ends with the
+            first one, and the page offers the next.
 
     Returns:
         The exit status: `FAILED` when interface or engine failed.
     """
     watch = _Ending()
     with watch.listening():
-        trouble = _show(host, open_interface, watch)
+        trouble = _show(host, open_interface, watch, again=again)
         host.set_listener(None)
         status = 0
         if watch.lost:
@@ -128,7 +138,9 @@ def supervise(
     return _closed(host, join) or status
 
 
-def _show(host: Host, open_interface: OpenInterface, watch: _Ending) -> Trouble | None:
+def _show(
+    host: Host, open_interface: OpenInterface, watch: _Ending, *, again: bool
+) -> Trouble | None:
     """Show interfaces until one ends properly (None), or until none can be shown."""
     trouble: Trouble | None = None
     while True:
@@ -146,7 +158,7 @@ def _show(host: Host, open_interface: OpenInterface, watch: _Ending) -> Trouble 
         watch.look()
         if trouble is None or watch.asked or watch.lost:
             return None
-        if told is not None and not interface.went_on:
+        if not again or (told is not None and not interface.went_on):
             return trouble
         host.set_listener(None)
 
@@ -227,7 +239,8 @@ def _open(make: Callable[[], Host], project: Project | None) -> int:
     host = make()
     host.start()
     set_aside_what_stays()
-    return supervise(host, lambda trouble: make_app(host, keys, console, trouble), console)
+    show = partial(make_app, host, keys, console)
+    return supervise(host, show, console, again=not served)
 
 
 def _without_terminal(host: Host, then: Unattended, watch: _Ending) -> None:

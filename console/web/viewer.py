@@ -89,7 +89,7 @@ class Viewer:
                 if head[:1] == b"D":
                     await show(payload)
                 elif head[:1] == b"M" and json.loads(payload).get("type") == "exit":
-                    return ""
+                    return await self._why()
         except TimeoutError:
             return f"the viewer gave no sign of life for {limit:g} s and was ended"
         except (asyncio.IncompleteReadError, ValueError):
@@ -154,7 +154,7 @@ class Viewer:
                 status = await self._process.wait()
                 said = (await asyncio.shield(self._errors)).decode(errors="replace")
         except TimeoutError:
-            return "the viewer closed its output and did not end"
+            return "the viewer stopped drawing and did not end"
         if not status:
             return ""
         if status < 0:

@@ -1,6 +1,6 @@
 """The demo with a Log screen that fails when it is opened, for `test_robustness`.
 
-Usage: failing_console.py STATE ON_TERMINAL_LOSS
+Usage: failing_console.py STATE ON_TERMINAL_LOSS, or STATE read-only
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def fail(screen: LogScreen) -> None:
 
 if __name__ == "__main__":
     LogScreen.after_follow = fail  # type: ignore[method-assign]
+    if sys.argv[2] == "read-only":
+        sys.exit(supervisor.follow_demo(sys.argv[1]))
     supervisor.DEMO_CONSOLE = ConsoleSection.model_validate(  # type: ignore[misc]
         {"on_terminal_loss": sys.argv[2]}
     )

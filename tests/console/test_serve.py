@@ -11,7 +11,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -331,11 +331,14 @@ async def test_a_browser_draws_the_console_and_loads_nothing_from_elsewhere(
 
 
 @asynccontextmanager
-async def served(script: str, say: Callable[[str], None], **given: Any) -> AsyncIterator[str]:
-    """A server whose viewers run a script; answers the address of its websocket."""
-    patience = Patience(start=20.0, silence=0.2, leave=0.2, slot=0.1)
-    what = Served((sys.executable, "-c", script), "s", Path(), "t", ["127.0.0.1"], **given,
-                  patience=patience)  # fmt: skip
+async def served(
+    command: str | Sequence[str], say: Callable[[str], None], *, silence: float = 0.2,
+    leave: float = 0.2, **given: Any,
+) -> AsyncIterator[str]:  # fmt: skip
+    """A server whose viewers run a command or a script; answers the address of its websocket."""
+    patience = Patience(start=20.0, silence=silence, leave=leave, slot=0.1)
+    run = (sys.executable, "-c", command) if isinstance(command, str) else command
+    what = Served(run, "s", Path(), "t", ["127.0.0.1"], **given, patience=patience)
     runner = web.AppRunner(ConsoleServer(what, say).application(), access_log=None)
     await runner.setup()
     try:
@@ -388,6 +391,27 @@ async def test_a_viewer_that_hangs_or_fails_is_ended_and_the_browser_told() -> N
             async with served(script, said.append) as base:
                 tab = Tab(await client.ws_connect(f"{base}/ws?token=t", origin=base))
                 assert await tab.closed() == told
+
+
+async def test_a_screen_that_fails_ends_its_view_with_the_reason_and_the_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    await state_file(tmp_path / "state.db")
+    script = Path(__file__).with_name("failing_console.py")
+    command = (sys.executable, str(script), str(tmp_path / "state.db"), "read-only")
+    said: list[str] = []
+    async with (
+        asyncio.timeout(TIMEOUT), ClientSession() as client,
+        served(command, said.append, silence=20.0, leave=20.0) as base,
+    ):  # fmt: skip
+        tab = Tab(await client.ws_connect(f"{base}/ws?token=t", origin=base))
+        await tab.until("READ-ONLY")
+        await tab.press("8")
+        code, reason = await tab.closed()
+    assert code == VIEW_FAILED
+    assert reason.startswith("the interface crashed: ZeroDivisionError: nobody has divided by")
+    assert re.search(r"; reference [0-9a-f]{6} in ", said[-1])
 
 
 async def test_what_cannot_be_served_is_said(tmp_path: Path, run: Run) -> None:
