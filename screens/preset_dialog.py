@@ -16,7 +16,15 @@ from console.keymap import bind
 from console.memory import Memory
 from console.views import RunRequest
 from screens.confirm import Answer, ConfirmDialog
-from screens.presets import Preset, name_problem, named, save_preset, saved_presets, summary
+from screens.presets import (
+    Preset,
+    differences,
+    name_problem,
+    named,
+    save_preset,
+    saved_presets,
+    summary,
+)
 from screens.text import AsPrintable
 
 
@@ -107,7 +115,7 @@ def replace_dialog(kept: Preset, request: RunRequest) -> ConfirmDialog:
     """Whether a preset gives way to what the form says."""
     return ConfirmDialog(
         f"Replace the {request.kind} preset {kept.name}?",
-        f"now: {summary(kept.request)}\nnew: {summary(request)}",
+        "\n".join(differences(kept.request, request)),
         (Answer("no", "No"), Answer("replace", "Replace")),
     )
 

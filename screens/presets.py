@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from console.memory import Memory
 from console.views import RunRequest
 from screens.candidates import Candidate, form_values, joined
-from screens.form_fields import SHOWN
+from screens.form_fields import LABELS, SHOWN
 from screens.text import clean, many
 
 LAST_RUN: Final = "last run"
@@ -138,6 +138,17 @@ def summary(request: RunRequest) -> str:
     strategies = joined(request.strategies) or request.strategy_name or "no strategy"
     frame = f" {request.start} to {request.end}" if request.start or request.end else ""
     return clean(f"{strategies} on {request.symbol or 'no symbol'}{frame}")
+
+
+def differences(kept: RunRequest, new: RunRequest) -> tuple[str, ...]:
+    """What a form says otherwise than a preset of its kind, one line for each field."""
+    fields = SHOWN[new.kind]
+    pairs = zip(form_values(kept, fields), form_values(new, fields), strict=True)
+    return tuple(
+        clean(f"{LABELS[field]}: {was or 'empty'}, then {now or 'empty'}")
+        for (field, was), (_, now) in pairs
+        if was != now
+    )
 
 
 def preset_hint(

@@ -58,6 +58,16 @@ def names(app: SignaldeckApp) -> list[str]:
     return [row.split()[0] for row in choices(app)]
 
 
+def is_whole(app: SignaldeckApp) -> bool:
+    """Whether no hint is cut and the field with the focus is in sight with what is below it."""
+    shown = form(app)
+    keys = shown.query_one("#hint")
+    assert keys.size.width >= len(str(keys.render())), keys.render()
+    cut = [name for name, field in shown.fields.items() if field.display and field.hint_is_cut]
+    assert not cut, cut
+    return shown.query_one("#fields").region.contains_region(shown.fields[shown.current].region)
+
+
 async def on_deck(app: SignaldeckApp, pilot: Pilot[None]) -> DeckScreen:
     await until(pilot, lambda: isinstance(app.screen, DeckScreen))
     assert isinstance(app.screen, DeckScreen)
@@ -116,6 +126,7 @@ async def start_a_backtest(app: SignaldeckApp, host: SampleHost, pilot: Pilot[No
     """From the deck, by turning the kind; then again from its own screen."""
     await pilot.press("n")
     frame = ("start", "end", "interval")
+    assert is_whole(app)
     assert not any(form(app).fields[name].display for name in frame)
     await pilot.press("shift+tab", "space")
     assert all(form(app).fields[name].display for name in frame)
@@ -125,6 +136,7 @@ async def start_a_backtest(app: SignaldeckApp, host: SampleHost, pilot: Pilot[No
     for text in ("ETH", "2024-01-05", "2024-01-20T12:00", "5m"):
         await fill(pilot, text)
         await pilot.press("tab")
+        await until(pilot, lambda: is_whole(app))
     wanted = RunRequest(
         "backtest", "breakout", "ETHUSDT", "simulated", "2024-01-05", "2024-01-20T12:00", "5m"
     )
@@ -156,6 +168,8 @@ async def start_a_walker(app: SignaldeckApp, host: SampleHost, pilot: Pilot[None
     for text in ("2024-01-02", "2024-01-05", "15m", "total_p", "window=20,50", "percent_fee=0"):
         await pilot.press("tab")
         await fill(pilot, text)
+        await until(pilot, lambda: is_whole(app))
+    assert form(app).query_one("#fields").scroll_y > 0, "there is not room for all of a walker's"
     assert form(app).fields["settings"].region.bottom <= SMALL[1] - 4, "scrolled into sight"
     assert form(app).request() == RunRequest(
         "walker", "", "BTCUSDT", "simulated", "2024-01-02", "2024-01-05", "15m",
@@ -175,6 +189,7 @@ async def test_every_other_kind_is_started_by_keyboard_alone() -> None:
         await until(pilot, lambda: (v := walkers.current_view()) and v.run_id == "walker-new")
         await pilot.press("n", "shift+tab", "right")
         assert form(app).request() == RunRequest("optimizer", "trend", "BTCUSDT", "")
+        assert is_whole(app)
         await pilot.press("enter")
         await until(pilot, lambda: walkers.optimizers.has_focus)
         assert host.commands[-1] == "start optimizer trend BTCUSDT"

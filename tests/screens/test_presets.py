@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 from textual import events
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, Static
 
 from console.app import SignaldeckApp
 from console.memory import PREFIX, Memory
@@ -158,6 +158,8 @@ async def test_a_form_is_saved_under_a_name_and_picked_after_a_restart() -> None
         await pilot.press("enter")
         assert isinstance(app.screen, ConfirmDialog)
         assert isinstance(app.focused, Button) and str(app.focused.label) == "No"
+        detail = str(app.screen.query_one("#detail", Static).render())
+        assert detail == "Symbols: ETHUSDT, then BTCUSDT"
         await pilot.press("enter")
         assert isinstance(app.screen, SavePresetDialog)
         assert saved_presets(host.memory, "backtest") == (kept,)

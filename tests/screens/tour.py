@@ -20,6 +20,7 @@ from screens.life import LifeScreen
 from screens.log import LogScreen
 from screens.new_run import NewRunForm
 from screens.performance import PerformanceScreen
+from screens.preset_dialog import SavePresetDialog
 from screens.result import ResultScreen
 from screens.risk import RiskScreen
 from screens.scheduled import ScheduledScreen
@@ -99,6 +100,7 @@ TOUR = (
     _pane("result-months", "tab", ResultScreen),
     _stop("result-report", "r", TextScreen, "escape escape"),
     _stop("new-run-backtest", "n", NewRunForm, "escape"),
+    _aside("save-preset", "n ctrl+s j u n e space r u n", SavePresetDialog, "escape escape"),
     _aside("new-run-refused", "n ctrl+u s m a delete tab tab ctrl+u enter", NewRunForm, "escape"),
     _stop("walkers", "6", WalkersScreen),
     _pane("ranking", "tab", WalkersScreen),
