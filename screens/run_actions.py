@@ -151,7 +151,7 @@ def bulk_command(screen: BaseScreen, action: str) -> BulkCommand[InstanceView]:
     stop = BulkCommand[InstanceView](
         verb="Stop",
         question=lambda amount: f"Stop {many(amount, 'run')}?",
-        remark="No new signals.",
+        remark="No new signals; a run ends when it holds nothing any more.",
         key=lambda view: view.instance_id,
         name=_name,
         refusal=partial(run_refusal, action),
@@ -244,8 +244,8 @@ def _name(view: InstanceView) -> str:
 
 def _stops(view: InstanceView) -> str:
     if view.position.endswith("waiting"):
-        return "its scheduled signal is cancelled, then it ends"
-    return f"its {view.position} is watched to the end, then it ends" if view.position else "ends"
+        return "its scheduled signal is cancelled"
+    return f"its {view.position} is watched to its end" if view.position else "ends at once"
 
 
 async def _quotes(screen: BaseScreen, views: Sequence[InstanceView]) -> list[str]:

@@ -22,7 +22,7 @@ from screens.widgets.tones import Cell, ToneWidget, segments
 _ALWAYS: Final = ("help", "quit")
 """Ids that are shown on a line of any length."""
 
-_USUAL: Final = ("open", "back", "run.new", "copy", "palette", "pane.next")
+_USUAL: Final = ("back", "open", "run.new", "copy", "palette", "pane.next")
 """Ids behind those that are a screen's own, the most needed first."""
 
 _WITH_ROOM: Final = (

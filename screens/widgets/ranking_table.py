@@ -161,7 +161,7 @@ def _columns(metric: str) -> tuple[Column[_Place], ...]:
         Column(f"▾{heading}", 10, lambda r: figure(metric, r.contender.figures.get(metric)), True),
         *(_beside(name, drop) for drop, name in enumerate(beside, start=3)),
         Column("trades", 6, lambda r: Cell(count(r.contender.trades)), right=True, drop=2),
-        Column("status", 14, _status, grow=40),
+        Column("status", 16, _status, grow=40),
     )
 
 

@@ -220,6 +220,13 @@ async def test_the_header_has_badge_silence_and_errors(size: tuple[int, int]) ->
         await pilot.pause()
         assert "1 unseen error" in header(app)
         assert not wide or "kraken no bar yet" in header(app)
+        await pilot.press("2")
+        await pilot.pause()
+        assert "unseen" not in header(app)
+        await pilot.press("slash", *"opened", "enter")
+        host.swap(replace(host.snapshot, header=replace(bare, errors=5)), "header")
+        await pilot.pause()
+        assert "1 unseen error" in header(app), "it may be among what the search leaves out"
         await pilot.press("5")
         await pilot.pause()
         assert "SIGNALS ONLY - no orders are sent" in header(app)

@@ -59,7 +59,7 @@ async def test_commands_to_several_are_asked_once_and_name_who_is_left_alone() -
         await pilot.press("x")
         await pilot.pause()
         assert isinstance(app.screen, ConfirmDialog) and app.focused is not None
-        assert app.focused.id == "answer-no" and detail(app).startswith("No new signals.\n")
+        assert app.focused.id == "answer-no" and detail(app).startswith("No new signals; ")
         await pilot.press("escape", "escape")
         assert deck.instances.marked == () and host.commands == []
         await pilot.press("r")
