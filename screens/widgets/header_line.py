@@ -20,8 +20,8 @@ from screens.widgets.tones import Cell, Tone, ToneWidget, two_sided, width_of
 CLOCK_APART: Final = 1_000
 """Milliseconds that two clocks may differ before it is a warning."""
 
-LEAST: Final = (30, 8)
-"""Columns and lines of a terminal below which little can be read; it is told then."""
+LEAST: Final = (40, 12)
+"""Columns and lines of a terminal below which not all of a question is seen; it is told then."""
 
 MUCH_USED: Final = 0.8
 """Share of a rate limit from which on it is a warning."""

@@ -128,7 +128,7 @@ async def test_the_footer_shows_what_there_is_room_for_and_always_the_help() -> 
             assert shown == [item.id for item in bar.items if item.id in shown], "the order stays"
         assert len(shown) == most and {"mark", "export", "about", "run.stop_all"} <= {*shown}
         for size, told in (
-            ((20, 5), "TOO SMALL, 30x8"), ((9, 2), "TOO"), ((80, 7), "TERMINAL TOO SMALL: 80x7"),
+            ((20, 5), "TOO SMALL, 40x12"), ((9, 2), "TOO"), ((80, 9), "TERMINAL TOO SMALL: 80x9"),
         ):  # fmt: skip
             await pilot.resize_terminal(*size)
             await pilot.pause()
