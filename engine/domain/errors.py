@@ -74,7 +74,7 @@ class ExchangeError(EngineError):
 
 
 class StrategyTimeoutError(EngineError):
-    """``get_signal`` took longer than ``max_signal_generation_seconds``."""
+    """A strategy, a risk rule or a callback took more than ``max_signal_generation_seconds``."""
 
 
 class StrategyFileError(EngineError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,7 @@ from engine.domain.events import RiskRejection
 from engine.domain.schemas import RiskSchema
 from engine.domain.signals import OpenPosition, RunKey, SignalRow
 from engine.services.bus import Bus
-from engine.services.isolation import user_error
+from engine.services.isolation import failure_of
 from engine.services.registry import Registry
 
 _log = logging.getLogger("signaldeck.risk")
@@ -126,15 +125,11 @@ class RiskGate:
             # It was there when the run was started: what nobody can check must not open.
             return refusal(None, gone, f"risk profile {name!r} is not registered any more")
         for rule in profile.validations:
-            try:
-                outcome = rule.validate_(check)
-                if inspect.isawaitable(outcome):
-                    async with asyncio.timeout(self._limit):
-                        await outcome
-            except BaseException as raised:
-                error = user_error(raised)
-                if error is None:
-                    raise
+            error = await failure_of(
+                rule.validate_, check,
+                name=f"a validation of risk profile {name!r}", limit_seconds=self._limit,
+            )  # fmt: skip
+            if error is not None:
                 return refusal(profile, error, rule.note or "N/A")
         await self._call_back(profile, "on_allowed", key, check)
         return None
@@ -145,15 +140,11 @@ class RiskGate:
         callback = profile.callbacks.get(event)
         if callback is None:
             return
-        try:
-            outcome = callback(key.symbol, check)
-            if inspect.isawaitable(outcome):
-                async with asyncio.timeout(self._limit):
-                    await outcome
-        except BaseException as raised:
-            error = user_error(raised)
-            if error is None:
-                raise
+        error = await failure_of(
+            callback, key.symbol, check,
+            name=f"{event} of risk profile {profile.name!r}", limit_seconds=self._limit,
+        )  # fmt: skip
+        if error is not None:
             _log.warning("risk %s: %s failed", profile.name, event, exc_info=error)
             told = run_error(error, key, stage="callback", when=check.timestamp)
             self._bus.publish("error", told)

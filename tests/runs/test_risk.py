@@ -392,6 +392,25 @@ async def test_a_callback_that_never_returns_does_not_hold_up_the_gate() -> None
     assert [error.stage for error in errors] == ["callback"] * 2
 
 
+async def test_what_takes_too_long_is_named_with_its_limit() -> None:
+    async def hangs(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    profiles: Registry[RiskSchema] = Registry("risk")
+    profiles.add(RiskSchema(risk_name="slow", validations=[hangs]))
+    profiles.add(RiskSchema(risk_name="told", validations=[], callbacks={"on_allowed": hangs}))
+    bus, heard = Bus(), list[str]()
+    bus.subscribe("error", lambda error: heard.append(str(error)))
+    gate = RiskGate(profiles, bus, 0.01)
+    key, position = holder(SYMBOL)
+    verdict = await gate.check(("told", "slow"), key, position.row, 100.0, T0)
+    await bus.flush()
+    refused = [str(refusal.error) for refusal in verdict.refusals]
+    late = "did not return within 0.01 s (max_signal_generation_seconds) and was cancelled"
+    assert len(refused) == 1 and f"a validation of risk profile 'slow' {late}" in refused[0]
+    assert len(heard) == 1 and f"on_allowed of risk profile 'told' {late}" in heard[0]
+
+
 async def test_a_profile_that_is_gone_refuses() -> None:
     def until(minute: int) -> Any:
         return lambda s, w: long(30, entry=95) if minute_of(w) < minute else None
