@@ -50,13 +50,11 @@ def test_a_night_in_the_demo_by_keyboard(tmp_path: Path) -> None:
             terminal.press(str(number))
             terminal.until(f"[{name}]")
 
-        terminal.press("5n")
-        terminal.until(" cancels")
-        terminal.press("breakout\r")
+        terminal.press("5nbreakout\r")
         terminal.until(lambda text: re.search(r"done .*breakout", text))
 
         terminal.press("1n")
-        terminal.until(" cancels")
+        terminal.until("esc cancel")
         terminal.press("holds\t")
         terminal.until("▸ simulated")
         terminal.press("\t")
