@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from console.keymap import bind
@@ -67,8 +68,9 @@ class FilterBar(Horizontal):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "leave", description="Clear"),
-        bind("open", "leave_kept", description="Keep"),
+        # Before the input has them: the key behind is not for the expression any more.
+        bind("back", "leave", description="Clear", priority=True),
+        bind("open", "leave_kept", description="Keep", priority=True),
     ]
 
     class Changed(Message):
@@ -87,6 +89,7 @@ class FilterBar(Horizontal):
             placeholder=example, highlighter=AsPrintable(), compact=True, select_on_focus=False
         )
         self._note = FilterNote()
+        self._before: Widget | None = None
 
     def compose(self) -> ComposeResult:
         """Sign, expression, note."""
@@ -110,8 +113,10 @@ class FilterBar(Horizontal):
         return self._input.has_focus
 
     def begin(self) -> None:
-        """Let the operator type."""
-        self._input.focus()
+        """Let the operator type; the next key is for the expression already."""
+        if not self.is_typing:
+            self._before = self.screen.focused
+        self.screen.set_focus(self._input)
 
     def invert(self) -> None:
         """Turn the whole expression round."""
@@ -129,10 +134,16 @@ class FilterBar(Horizontal):
     def action_leave(self) -> None:
         """Clear the expression and go back to the table."""
         self.text = ""
-        self.post_message(self.Left())
+        self._leave()
 
     def action_leave_kept(self) -> None:
         """Go back to the table with the expression kept."""
+        self._leave()
+
+    def _leave(self) -> None:
+        # At once: a key that is on its way is not for the expression any more.
+        if self._before is not None and self._before.is_attached:
+            self.screen.set_focus(self._before)
         self.post_message(self.Left())
 
     @on(Input.Changed)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual import events
 
 from console.app import SignaldeckApp
 from screens.detail import DetailDialog
 from screens.life import LifeScreen
 from screens.log import LogScreen
 from screens.sample import empty_snapshot, feed, snapshot
+from screens.scheduled import ScheduledScreen
 from screens.searching import SearchScreen
 from screens.signals import SignalsScreen
 from screens.widgets.filter_bar import FilterNote
 from screens.widgets.header_line import HeaderLine
-from tests.screens.bed import LARGE, SMALL, console, greyed, lines, paste, picture, toasts
+from tests.screens.bed import LARGE, SMALL, console, greyed, lines, paste, picture, toasts, until
 
 
 def searched(app: SignaldeckApp) -> SearchScreen:
@@ -52,6 +54,15 @@ async def test_signals_are_searched_as_one_types_and_inverted() -> None:
         await pilot.press("slash", "escape")
         await pilot.pause()
         assert searched(app).bar.text == "" and len(searched(app).table.rows) == 60
+        # Over a slow line keys come in one packet.
+        for key in ("slash", "c", "escape", "1", "2", "slash", "b", "enter", "3"):
+            app.post_message(
+                events.Key(key, {"slash": "/"}.get(key, key if len(key) < 2 else None))
+            )
+        await until(pilot, lambda: isinstance(app.screen, ScheduledScreen))
+        await pilot.press("2")
+        await pilot.pause()
+        assert searched(app).bar.text == "b", "what comes behind a search is not part of it"
 
 
 async def test_an_expression_that_means_something_else_is_told() -> None:
