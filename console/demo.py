@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from console.discovery import SHIPPED
-from console.host import CLOCK_META, HostPlan
+from console.host import HostPlan
+from console.memory import CLOCK_META
 from console.settings import ExchangeSection, Project
 from console.views import RunRequest
 from engine.domain.changes import when_of

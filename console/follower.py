@@ -20,10 +20,9 @@ from console import kept_walkers
 from console.about import about
 from console.deck import DeckState
 from console.distant import DistantRuns
-from console.host import CLOCK_META
 from console.kept_backtests import KIND, recalled
 from console.logs import log_path
-from console.memory import Memory
+from console.memory import CLOCK_META, Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.settings import Project
 from console.views import DeckSnapshot, FieldError, InstanceDetail, Quote, RunRequest

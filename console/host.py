@@ -26,7 +26,7 @@ from console.discovery import Workshop, equip
 from console.inspection import inspect, profiles_of
 from console.live_desk import LiveDesk
 from console.logs import LogBuffer, log_path, note_entry
-from console.memory import Memory
+from console.memory import CLOCK_META, Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.run_requests import RequestError, check_request
 from console.settings import Project
@@ -68,11 +68,8 @@ SWITCH_INTERVAL = 0.0005
 BADGE = "SIGNALS ONLY - no orders are sent"
 """What the header says outside of the demo."""
 
-CLOCK_META = "clock"
-"""Name in the state file of a simulated clock's time, ms UTC."""
-
 CLOCK_SECONDS = 5.0
-"""How often that is kept; what runs have settled moves it on as well."""
+"""How often a simulated clock's time is kept; what runs have settled moves it on as well."""
 
 T = TypeVar("T")
 # Not "validation": whatever a risk rule raises is its refusal, and comes as "risk" too.

@@ -21,6 +21,9 @@ from engine.domain.errors import EngineError
 PREFIX: Final = "console."
 """Before the names of the console's values among the named values of the state file."""
 
+CLOCK_META: Final = "clock"
+"""Name in the state file of a simulated clock's time, ms UTC; not among the remembered values."""
+
 FOLD_SECONDS: Final = 1.0
 """Least time between two commits."""
 

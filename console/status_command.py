@@ -20,7 +20,7 @@ from console.event_lines import (
     levels_text,
     price_text,
 )
-from console.host import CLOCK_META
+from console.memory import CLOCK_META
 from console.outcomes import UsageProblem, say
 from console.settings import Project
 from engine.domain.changes import CommandNoted, Telemetry
