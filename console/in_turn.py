@@ -41,7 +41,10 @@ class KeyPassed(Message, bubble=True):
 
 
 class KeysInTurn(App[ReturnType]):
-    """An app that gives out one key at a time; letters of one input are given out together."""
+    """An app that gives out one key at a time.
+
+    Letters of one input are given out together, and nothing waits for a cursor that moves.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +54,7 @@ class KeysInTurn(App[ReturnType]):
         self._given_at = 0.0
         self._given_on: Screen[Any] | None = None
         self._typing_in: Input | None = None
+        self._moving = False
         self._looking: Timer | None = None
 
     async def on_event(self, event: events.Event) -> None:
@@ -62,7 +66,7 @@ class KeysInTurn(App[ReturnType]):
             await super().on_event(event)
 
     async def _give_out(self) -> None:
-        while self._held and (not self._is_passing() or self._goes_on_typing(self._held[0])):
+        while self._held and (not self._is_passing() or self._may_follow(self._held[0])):
             await self._give(self._held.popleft())
         if self._held and self._looking is None:
             self._looking = self.set_interval(LOOK_SECONDS, self._look)
@@ -75,6 +79,7 @@ class KeysInTurn(App[ReturnType]):
         self._passing, self._given_at, self._given_on = self, monotonic(), self.screen
         letter = isinstance(event, events.Key) and event.is_printable
         self._typing_in = self.focused if letter and isinstance(self.focused, Input) else None
+        self._moving = isinstance(event, events.Key) and self._is_move(event.key)
         await super().on_event(event)
         self._follow(self.focused or self.screen)
 
@@ -101,7 +106,16 @@ class KeysInTurn(App[ReturnType]):
         late = monotonic() - self._given_at > PATIENCE
         return target is not None and target.is_attached and not late
 
-    def _goes_on_typing(self, event: events.Event) -> bool:
+    def _is_move(self, key: str) -> bool:
+        """Whether a key moves the cursor of a table: what comes next goes to the same table."""
+        if isinstance(self.focused, Input):
+            return False
+        active = self.screen.active_bindings.get(key)
+        return active is not None and (active.binding.id or "").startswith("table.")
+
+    def _may_follow(self, event: events.Event) -> bool:
+        if self._moving:
+            return True
         letter = isinstance(event, events.Key) and event.is_printable
         return letter and self._typing_in is not None and self._typing_in is self.focused
 

@@ -115,6 +115,7 @@ class NewRunForm(ChoiceForm[StartedRun | None]):
 
     def compose(self) -> ComposeResult:
         """Fields at the left, choices at the right, status and buttons below."""
+        self.set_class(self.app.size.width < NARROW, "-narrow")
         with Vertical(id="dialog") as dialog:
             dialog.border_title = "New run"
             with Horizontal(id="columns"):
