@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from textual import events, on
 from textual.app import App, ReturnType
@@ -26,6 +26,17 @@ LOOK_SECONDS: Final = 0.02
 
 PATIENCE: Final = 2.0
 """Seconds after which a key is no longer waited for."""
+
+
+@runtime_checkable
+class Opens(Protocol):
+    """A screen whose keys may open a dialog only when something has been asked for.
+
+    Attributes:
+        opening: such a dialog is on its way; the keys behind it are meant for it.
+    """
+
+    opening: bool
 
 
 class KeyPassed(Message, bubble=True):
@@ -102,9 +113,11 @@ class KeysInTurn(App[ReturnType]):
         await self._give_out()
 
     def _is_passing(self) -> bool:
-        target = self._passing
-        late = monotonic() - self._given_at > PATIENCE
-        return target is not None and target.is_attached and not late
+        if monotonic() - self._given_at > PATIENCE:
+            return False
+        if isinstance(self.screen, Opens) and self.screen.opening:
+            return True
+        return self._passing is not None and self._passing.is_attached
 
     def _is_move(self, key: str) -> bool:
         """Whether a key moves the cursor of a table: what comes next goes to the same table."""
@@ -120,4 +133,11 @@ class KeysInTurn(App[ReturnType]):
         return letter and self._typing_in is not None and self._typing_in is self.focused
 
     def _look(self) -> None:
-        self.call_later(self._give_out)
+        self.call_later(self._go_on)
+
+    async def _go_on(self) -> None:
+        if self._held and self._passing is None and self.screen is not self._given_on:
+            self._given_on = self.screen  # it came later than its key: see `Opens`
+            self._follow(self.screen)
+        else:
+            await self._give_out()

@@ -76,6 +76,9 @@ class BaseScreen(Screen[None]):
 
     Args:
         context: host, clock and session.
+
+    Attributes:
+        opening: what a dialog has to say first is being asked for (`console.in_turn.Opens`).
     """
 
     mode_name: str = ""
@@ -93,6 +96,7 @@ class BaseScreen(Screen[None]):
         self.context = context
         self._drawn: dict[Panel, tuple[int, ...]] = {}
         self._paused_at: int | None = None
+        self.opening = False
         self._stacks: tuple[PaneStack, ...] = ()
         self._styled_for: tuple[object, ...] = ()
 

@@ -109,6 +109,7 @@ async def close_now(screen: BaseScreen, view: InstanceView) -> None:
         "Close now",
         renew,
     )
+    screen.opening = False
     if await screen.app.push_screen_wait(dialog) and _is_the_same(screen, view):
         said = await screen.ask(lambda: host.close_run(view.instance_id), "close now")
         _tell(screen, said, "close now")

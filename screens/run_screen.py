@@ -79,10 +79,18 @@ class RunScreen(BaseScreen):
         """Start again, or resume what drains."""
         await self._act("start_again")
 
-    @work
-    async def action_close_now(self) -> None:
+    def action_close_now(self) -> None:
         """Let it be typed, then close the open position."""
-        await self._act("close_now")
+        # At once: what is typed behind the key is the answer, and no key of this screen.
+        self.opening = True
+        self._close_now()
+
+    @work
+    async def _close_now(self) -> None:
+        try:
+            await self._act("close_now")
+        finally:
+            self.opening = False
 
     @work
     async def action_cancel_signal(self) -> None:

@@ -141,6 +141,7 @@ async def _agreed(
     await renew()
     word, yes = typed.word(able), typed.yes(len(able))
     dialog = TypedDialog(question, lambda: shown[0], word, yes, renew)
+    screen.opening = False
     return bool(await screen.app.push_screen_wait(dialog))
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
 from textual.events import Key
 from textual.widgets import Button, Input
 
-from console.views import InstanceView
+from console.views import InstanceView, Quote
 from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.run_actions import run_refusal
 from screens.sample import empty_snapshot, snapshot
 from screens.typed import TypedDialog
-from tests.screens.bed import LARGE, SMALL, console, toasts
+from tests.screens.bed import LARGE, SMALL, console, toasts, until
 
 
 def detail(app: object) -> str:
@@ -76,6 +77,31 @@ async def test_letters_come_in_order_however_fast_they_are_typed() -> None:
             await pilot.pause()
             assert isinstance(app.screen, DeckScreen), app.screen.query_one(Input).value
             assert host.commands == ["close live-1"] * (turns + 1)
+
+
+async def test_what_is_typed_while_the_price_is_asked_for_is_the_answer() -> None:
+    async with console(size=SMALL) as (app, host, pilot):
+        for marked, answer in ((), "BTCUSDT"), (("v", "v", "v"), "CLOSE 2"):
+            await pilot.press("g", *marked)
+            asked: list[tuple[str, Future[Quote]]] = []
+            quote = host.quote
+
+            def late(run_id: str, asked: list[tuple[str, Future[Quote]]] = asked) -> Future[Quote]:
+                asked.append((run_id, Future()))
+                return asked[-1][1]
+
+            host.quote = late
+            for letter in ("X", *answer, "enter"):
+                app.post_message(Key(letter, letter if len(letter) == 1 else None))
+            await until(pilot, lambda asked=asked: asked)
+            assert isinstance(app.screen, DeckScreen)
+            host.quote = quote
+            for run_id, future in asked:
+                future.set_result(quote(run_id).result())
+            await until(pilot, lambda: host.commands)
+            assert isinstance(app.screen, DeckScreen) and host.commands[0] == "close live-1"
+            assert len(host.commands) == max(1, len(marked) - 1)
+            host.commands.clear()
 
 
 async def test_the_price_moves_an_ended_position_is_not_mistaken_and_a_refusal_is_told() -> None:
