@@ -174,8 +174,69 @@ def bind(
     )
 
 
+_EVERYWHERE: Final = frozenset({"palette", "quit.always"})
+_FORM: Final = frozenset(key for key in KEYS if key.startswith(("form.", "choice.")))
+_DIALOG: Final = frozenset(key for key in KEYS if key.startswith("dialog."))
+_PLACES: Final = (
+    frozenset(KEYS) - _FORM - _DIALOG,
+    _FORM | _EVERYWHERE | {"back"},
+    _DIALOG | _EVERYWHERE,
+    _EVERYWHERE | {"back", "dialog.next", "dialog.previous"},  # where a word has to be typed
+)
+"""Keys that can be there at the same time: on a screen, in the form, in either kind of question."""
+
+_FOLLOWED: Final = frozenset({"signals", "log"})
+_RUNS: Final = frozenset({"deck", "scheduled", "instance"})
+_ONLY_ON: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "search": _FOLLOWED, "search.invert": _FOLLOWED, "search.like": frozenset({"signals"}),
+        "log.level": frozenset({"log"}),
+        "run.skip": frozenset({"walkers"}), "metric": frozenset({"walkers"}),
+        "run.close": _RUNS, "run.cancel": _RUNS,
+        "run.stop_all": frozenset({"deck"}), "run.close_all": frozenset({"deck"}),
+        "chart.interval": frozenset({"instance"}), "chart.volume": frozenset({"instance"}),
+    }
+)  # fmt: skip
+"""Screens of the keys that only some have: two of them may share a key where they never meet."""
+
+
 def keymap_problems(keymap: Mapping[str, str]) -> dict[str, str]:
     """What is wrong with a remapping (id to comma separated keys): id to one sentence."""
+    problems = _unusable(keymap)
+    return problems or _shared(keymap)
+
+
+def _shared(keymap: Mapping[str, str]) -> dict[str, str]:
+    """Keys that would be two things at once, of which Textual silently drops one."""
+    keys = {
+        key_id: {
+            binding.key
+            for binding in Binding.make_bindings([Binding(keymap.get(key_id, spec.keys), "")])
+        }
+        for key_id, spec in KEYS.items()
+    }
+    problems: dict[str, str] = {}
+    for key_id in keymap:
+        for other in KEYS:
+            if other == key_id or other in problems or not _meet(key_id, other):
+                continue
+            for key in sorted(keys[key_id] & keys[other]):
+                problems[key_id] = (
+                    f"{key_id!r} and {other!r} ({KEYS[other].description}) would both be on "
+                    f"{key!r}: give one of them another key"
+                )
+    return problems
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two keys can be there at the same time."""
+    screens, others = _ONLY_ON.get(one), _ONLY_ON.get(other)
+    if screens is not None and others is not None and not screens & others:
+        return False
+    return any(one in place and other in place for place in _PLACES)
+
+
+def _unusable(keymap: Mapping[str, str]) -> dict[str, str]:
     problems: dict[str, str] = {}
     for key_id, keys in keymap.items():
         named = [key.strip() for key in keys.split(",") if key.strip()]

@@ -47,6 +47,26 @@ def test_an_unknown_key_id_cannot_be_bound_or_remapped() -> None:
     assert "run.new" in empty and "'n'" in empty
 
 
+def test_a_key_is_one_thing_only_wherever_it_is_pressed() -> None:
+    assert keymap_problems({key_id: spec.keys for key_id, spec in KEYS.items()}) == {}
+    for fits in (
+        {"run.stop": "n", "run.new": "x"},
+        {"run.stop": "ctrl+s", "log.level": "i", "copy": "left"},
+        {"dialog.yes": "x", "search": "S"},
+    ):
+        assert keymap_problems(fits) == {}, fits
+    for clash, key, others in (
+        ({"run.stop": "n"}, "run.stop", "'run.new' (New run)"),
+        ({"about": "f1,?"}, "about", "'help' (Help)"),
+        ({"run.stop": "f2", "run.close": "f2"}, "run.stop", "'run.close' (Close now)"),
+        ({"search": "l"}, "search", "'log.level' (Level)"),
+        ({"dialog.yes": "ctrl+q"}, "dialog.yes", "'quit.always' (Quit)"),
+        ({"back": "down"}, "back", "'dialog.next' (Next)"),
+    ):
+        problems = keymap_problems(clash)
+        assert list(problems) == [key] and others in problems[key], problems
+
+
 def test_keys_are_written_as_people_write_them() -> None:
     assert [key_sign(k) for k in ("question_mark", "escape", "ctrl+p", "j", "up")] == [
         "?", "esc", "^p", "j", "↑",
