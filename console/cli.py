@@ -384,6 +384,7 @@ def doctor(
     """
     with reporting() as ending:
         from console.doctor import run_doctor
+        from console.interface import project_problems
 
         chosen = given(context, state, strategies, config)
-        ending.status = run_doctor(*chosen, as_json=json)
+        ending.status = run_doctor(*chosen, as_json=json, unusable=project_problems)

@@ -10,7 +10,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -55,9 +55,21 @@ class Check:
 
 
 def run_doctor(
-    state: str | None, strategies: Path | None, config: Path | None, *, as_json: bool
+    state: str | None,
+    strategies: Path | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+    unusable: Callable[[Project], Sequence[str]],
 ) -> int:
     """Check everything and print what was found.
+
+    Args:
+        state: ``--state``.
+        strategies: ``--strategies``.
+        config: ``--config``.
+        as_json: print JSON.
+        unusable: what the console would refuse of its keys and themes.
 
     Returns:
         The exit status: `FAILED` when a check failed.
@@ -68,7 +80,11 @@ def run_doctor(
     except ConfigError as error:
         checks.append(Check("configuration", "fail", str(error), "correct the file"))
     else:
-        checks.append(Check("configuration", "ok", _configured(project)))
+        if refused := "; ".join(unusable(project)):
+            fix = "correct the file: the console does not start with it"
+            checks.append(Check("configuration", "fail", refused, fix))
+        else:
+            checks.append(Check("configuration", "ok", _configured(project)))
         checks += [*_project_checks(project)]
     failed = any(check.status == "fail" for check in checks)
     if as_json:

@@ -219,24 +219,49 @@ async def stop_all(screen: BaseScreen) -> None:
 
 
 async def close_all(screen: BaseScreen) -> None:
-    """Let ``CLOSE ALL`` be typed, then close every open position at market."""
-    views = _open(screen.context.snapshot.instances)
+    """Let ``CLOSE ALL`` be typed, then close every open position at market.
+
+    What is open moves on while it is typed: the question tells what it is about every second, and
+    exactly that is closed.
+    """
+    shown = _open(screen.context.snapshot.instances)
+
+    async def renew() -> None:
+        shown[:] = _open(screen.context.snapshot.instances)
+
+    dialog = TypedDialog(
+        lambda: f"Close {many(len(shown), 'open position')} at market now?",
+        lambda: _what_closing_all_does(shown),
+        CLOSE_ALL,
+        "Close all now",
+        renew,
+    )
+    if not await screen.app.push_screen_wait(dialog):
+        return
+    now = {view.instance_id: view for view in screen.context.snapshot.instances}
+    same = [
+        view
+        for view in shown
+        if view.instance_id in now and _holds_the_same(view, now[view.instance_id])
+    ]
+    if same:
+        host, ids = screen.context.host, [view.instance_id for view in same]
+        _tell(screen, await screen.ask(lambda: host.close_runs(ids), "close all"), "close all")
+    asked = {(view.instance_id, view.signal_id) for view in shown}
+    opened = [v for v in _open(tuple(now.values())) if (v.instance_id, v.signal_id) not in asked]
+    gone = [f"{clean(_name(v))} has moved on: nothing done" for v in shown if v not in same]
+    if left := [*gone, *(f"{clean(_name(v))} opened meanwhile and is still open" for v in opened)]:
+        screen.notify("; ".join(left), title="close all", severity="warning", markup=False)
+
+
+def _what_closing_all_does(views: Sequence[InstanceView]) -> str:
     names = ", ".join(f"{clean(view.position)} {clean(view.symbol)}" for view in views)
     stale = sum("stale" in view.flags for view in views)
     late = f"\nThe data of {stale} of them is STALE: older prices." if stale else ""
-    dialog = TypedDialog(
-        f"Close {many(len(views), 'open position')} at market now?",
-        lambda: (
-            f"{names}\nEach books its newest price; the runs go on and may open again.{late}"
-            f"\n{NO_ORDER}"
-        ),
-        CLOSE_ALL,
-        "Close all now",
+    return (
+        f"{names or 'nothing is open any more'}\n"
+        f"Each books its newest price; the runs go on and may open again.{late}\n{NO_ORDER}"
     )
-    if await screen.app.push_screen_wait(dialog):
-        host = screen.context.host
-        ids = [view.instance_id for view in views]
-        _tell(screen, await screen.ask(lambda: host.close_runs(ids), "close all"), "close all")
 
 
 def _name(view: InstanceView) -> str:

@@ -40,7 +40,7 @@ class TypedDialog(ModalScreen[bool]):
     No has the focus; whatever is typed goes into the field all the same.
 
     Args:
-        question: the question, one line.
+        question: the question, one line; what gives it is asked again with the detail.
         detail: gives what follows from a yes, one line or several; asked again every second.
         word: what has to be typed, letter by letter.
         yes: what the confirming button says.
@@ -56,7 +56,7 @@ class TypedDialog(ModalScreen[bool]):
 
     def __init__(
         self,
-        question: str,
+        question: str | Callable[[], str],
         detail: Callable[[], str],
         word: str,
         yes: str,
@@ -72,7 +72,7 @@ class TypedDialog(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Question, detail, field, buttons."""
         with Vertical(id="dialog"):
-            yield Static(Content("\n".join(clean_lines(self._question))), id="question")
+            yield Static(self._asked(), id="question")
             yield Static(self._content(), id="detail")
             yield Static(Content(f"Type {clean(self._word)} to confirm:"), id="prompt")
             yield Input(id="word", highlighter=AsPrintable(), compact=True, select_on_focus=False)
@@ -90,6 +90,7 @@ class TypedDialog(ModalScreen[bool]):
         if self._renew is not None:
             await self._renew()
         if self.is_mounted:
+            self.query_one("#question", Static).update(self._asked())
             self.query_one("#detail", Static).update(self._content())
 
     @on(Input.Changed)
@@ -117,6 +118,10 @@ class TypedDialog(ModalScreen[bool]):
     @property
     def _is_right(self) -> bool:
         return self.query_one(Input).value.strip() == self._word
+
+    def _asked(self) -> Content:
+        asked = self._question if isinstance(self._question, str) else self._question()
+        return Content("\n".join(clean_lines(asked)))
 
     def _content(self) -> Content:
         return Content("\n".join(clean_lines(self._detail())))

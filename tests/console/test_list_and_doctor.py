@@ -193,6 +193,11 @@ def test_doctor_survives_a_broken_configuration(run: Run, work: Path) -> None:
     done = run("doctor")
     assert done.returncode == 1
     assert "fail  configuration" in done.stdout and "signaldeck.toml:1" in done.stdout
+    (work / "signaldeck.toml").write_text('[keys]\n"run.stop" = "n"\n')
+    done = run("doctor")
+    assert done.returncode == 1
+    assert "signaldeck.toml:2: 'run.stop' and 'run.new'" in done.stdout
+    assert "does not start with it" in done.stdout
 
 
 def test_the_reader_may_leave_early(work: Path, run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 from textual.events import Key
 from textual.widgets import Button, Input
 
-from console.views import InstanceView, Quote
+from console.views import DeckSnapshot, InstanceView, Quote
 from screens.confirm import ConfirmDialog
 from screens.deck import DeckScreen
 from screens.run_actions import run_refusal
@@ -167,6 +167,35 @@ async def test_stop_all_and_close_all_say_how_many() -> None:
             "stop " + " ".join(view.instance_id for view in running),
             "close " + " ".join(view.instance_id for view in held),
         ]
+
+
+async def test_close_all_closes_what_its_question_tells_and_that_moves_on() -> None:
+    held = [v for v in snapshot().instances if v.position in ("long", "short")]
+
+    def with_changes(**changes: dict[str, str]) -> DeckSnapshot:
+        views = (replace(v, **changes.get(v.symbol, {})) for v in snapshot().instances)  # type: ignore[arg-type]
+        return replace(snapshot(), instances=tuple(views))
+
+    first, second, *others = (view.symbol for view in held)
+    async with console(size=SMALL) as (app, host, pilot):
+        await pilot.press("ctrl+k")
+        await pilot.pause()
+        host.swap(with_changes(**{first: {"position": ""}}), "instances")
+        assert isinstance(app.screen, TypedDialog)
+        await app.screen.ask_again()
+        question = str(app.screen.query_one("#question").render())
+        assert f"Close {len(held) - 1} open position" in question and first not in detail(app)
+        await pilot.press(*"CLOSE", "space", *"ALL")
+        # Between the last look and the answer one is another one, and one is new.
+        changes = {first: {"signal_id": "new"}, second: {"signal_id": "next"}}
+        host.swap(with_changes(**changes), "instances")
+        await pilot.press("enter")
+        await pilot.pause()
+        kept = [view.instance_id for view in held if view.symbol in others]
+        assert host.commands == ([f"close {' '.join(kept)}"] if kept else [])
+        told = toasts(app)
+        assert f"{second} has moved on: nothing done" in told
+        assert told.count("opened meanwhile and is still open") == 2
 
 
 async def test_with_nothing_to_stop_or_close_the_keys_say_so() -> None:
