@@ -177,11 +177,14 @@ def bind(
 _EVERYWHERE: Final = frozenset({"palette", "quit.always"})
 _FORM: Final = frozenset(key for key in KEYS if key.startswith(("form.", "choice.")))
 _DIALOG: Final = frozenset(key for key in KEYS if key.startswith("dialog."))
+_PAGES: Final = frozenset({"table.page_down", "table.page_up"})
 _PLACES: Final = (
     frozenset(KEYS) - _FORM - _DIALOG,
     _FORM | _EVERYWHERE | {"back"},
-    _DIALOG | _EVERYWHERE,
-    _EVERYWHERE | {"back", "dialog.next", "dialog.previous"},  # where a word has to be typed
+    _DIALOG | _PAGES | _EVERYWHERE,
+    _PAGES
+    | _EVERYWHERE
+    | {"back", "dialog.next", "dialog.previous"},  # where a word has to be typed
 )
 """Keys that can be there at the same time: on a screen, in the form, in either kind of question."""
 

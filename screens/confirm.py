@@ -9,12 +9,14 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from console.keymap import bind
+from screens.spelling import spell
 from screens.text import clean_lines
 
 
@@ -24,6 +26,23 @@ class Answer:
 
     name: str
     label: str
+
+
+class Details(VerticalScroll, can_focus=False):
+    """What follows from a yes; where there is no room for all of it, the frame says so."""
+
+    def __init__(self, content: Content) -> None:
+        super().__init__(Static(content, id="detail"), id="details")
+
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Nothing of a question may be missing without a word."""
+        more = spell(self, "{table.page_down} shows the rest") if shown else ""
+        if isinstance(self.parent, Widget):
+            self.parent.border_subtitle = Content(more)
+
+    def turn(self, pages: int) -> None:
+        """Show what is below, or above."""
+        self.scroll_relative(y=pages * max(1, self.size.height - 1), animate=False)
 
 
 class ConfirmDialog(ModalScreen[str]):
@@ -43,6 +62,8 @@ class ConfirmDialog(ModalScreen[str]):
         # At once: an enter typed in the same moment has to find the button that was gone to.
         bind("dialog.next", "app.focus_next", priority=True),
         bind("dialog.previous", "app.focus_previous", priority=True),
+        bind("table.page_down", "turn(1)"),
+        bind("table.page_up", "turn(-1)"),
     ]
 
     def __init__(self, question: str, detail: str, answers: Sequence[Answer]) -> None:
@@ -55,7 +76,7 @@ class ConfirmDialog(ModalScreen[str]):
         """Question, detail, buttons."""
         with Vertical(id="dialog"):
             yield Static(Content("\n".join(clean_lines(self._question))), id="question")
-            yield Static(Content("\n".join(clean_lines(self._detail))), id="detail")
+            yield Details(Content("\n".join(clean_lines(self._detail))))
             with Horizontal(id="answers"):
                 for answer in self._answers:
                     yield Button(Content(answer.label), id=f"answer-{answer.name}", compact=True)
@@ -67,6 +88,10 @@ class ConfirmDialog(ModalScreen[str]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """``y`` is for questions of two answers."""
         return action != "yes" or len(self._answers) == 2
+
+    def action_turn(self, pages: int) -> None:
+        """Show the rest of what follows from a yes."""
+        self.query_one(Details).turn(pages)
 
     def action_yes(self) -> None:
         """Give the second answer."""

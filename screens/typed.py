@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from console.keymap import bind
+from screens.confirm import Details
 from screens.text import AsPrintable, clean, clean_lines
 
 
@@ -52,6 +53,8 @@ class TypedDialog(ModalScreen[bool]):
         bind("back", "no"),
         bind("dialog.next", "app.focus_next"),
         bind("dialog.previous", "app.focus_previous"),
+        bind("table.page_down", "turn(1)"),
+        bind("table.page_up", "turn(-1)"),
     ]
 
     def __init__(
@@ -73,7 +76,7 @@ class TypedDialog(ModalScreen[bool]):
         """Question, detail, field, buttons."""
         with Vertical(id="dialog"):
             yield Static(self._asked(), id="question")
-            yield Static(self._content(), id="detail")
+            yield Details(self._content())
             yield Static(Content(f"Type {clean(self._word)} to confirm:"), id="prompt")
             yield Input(id="word", highlighter=AsPrintable(), compact=True, select_on_focus=False)
             with Horizontal(id="answers"):
@@ -84,6 +87,10 @@ class TypedDialog(ModalScreen[bool]):
         """No has the focus; prices and ages in the detail move."""
         self.query_one("#no", Button).focus()
         self.set_interval(1.0, self.ask_again)
+
+    def action_turn(self, pages: int) -> None:
+        """Show the rest of what follows from a yes."""
+        self.query_one(Details).turn(pages)
 
     async def ask_again(self) -> None:
         """Ask for the detail again."""

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.containers import Vertical
 
-from screens.confirm import ConfirmDialog
+from screens.confirm import ConfirmDialog, Details
 from screens.deck import DeckScreen
 from screens.export import exported, file_name, write
 from screens.sample import INSTANCES, snapshot
@@ -178,3 +179,30 @@ async def test_tables_are_exported_and_copied(
                     await pilot.pause()
                     assert app.clipboard == table.row_text(table.current), (mode, table.id)
         assert file_name("x", "json", 0) == "signaldeck-x-19700101T000000.json"
+
+
+async def test_a_question_about_many_runs_shows_all_of_them() -> None:
+    many_runs = tuple(
+        replace(INSTANCES[0], instance_id=f"live-{n}", strategy_name=f"strategy-{n:02d}")
+        for n in range(20)
+    )
+    start = replace(snapshot(), instances=many_runs)
+    async with console(start, size=SMALL) as (app, host, pilot):
+        for key, kind in (("x", ConfirmDialog), ("X", TypedDialog)):
+            await pilot.press("V", key)
+            await until(pilot, lambda kind=kind: isinstance(app.screen, kind))
+            details = app.screen.query_one(Details)
+            await until(pilot, lambda details=details: details.max_scroll_y > 0)
+            frame = details.parent
+            assert isinstance(frame, Vertical)
+            assert frame.border_subtitle == "page down shows the rest"
+            assert app.screen.query_one("#answers").region.bottom <= SMALL[1]
+            for _ in range(8):
+                await pilot.press("pagedown")
+            assert details.scroll_offset.y == details.max_scroll_y
+            await pilot.resize_terminal(160, 100)
+            await until(pilot, lambda frame=frame: frame.border_subtitle == "")
+            await pilot.resize_terminal(*SMALL)
+            await pilot.press("escape", "escape")
+            await pilot.pause()
+        assert host.commands == []
