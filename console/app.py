@@ -210,7 +210,8 @@ class SignaldeckApp(KeysInTurn[None]):
     def on_notice(self, message: Notice) -> None:
         """Show a toast, now or gathered with others."""
         self._ringing = self._ringing or message.entry.action in self._bell_for
-        self._toast(self._toasts.offer(message.entry, self.context.clock()))
+        now, dialog = self.context.clock(), self.screen.is_modal
+        self._toast(self._toasts.offer(message.entry, now, dialog=dialog))
 
     def on_engine_failed(self, message: EngineFailed) -> None:
         """Nothing on screen is live any more: say so until it is read."""
@@ -225,7 +226,7 @@ class SignaldeckApp(KeysInTurn[None]):
         )
 
     def _tell_gathered(self) -> None:
-        self._toast(self._toasts.due(self.context.clock()))
+        self._toast(self._toasts.due(self.context.clock(), dialog=self.screen.is_modal))
 
     def _toast(self, text: ToastText | None) -> None:
         if text is not None:

@@ -14,6 +14,9 @@ Severity: TypeAlias = Literal["information", "warning", "error"]
 WINDOW: Final = 4.0
 """Seconds after a toast in which further notices are gathered into the next one."""
 
+HELD: Final = 20.0
+"""Seconds that notices wait at most while toasts would stand before what is being answered."""
+
 _SEVERITY: Final[dict[str, Severity]] = {"rejected": "warning", "error": "error"}
 _ORDER: Final = ("error", "rejected", "opened", "closed")
 
@@ -31,24 +34,29 @@ class ToastQueue:
     """Decides which notices become toasts, and when.
 
     The first notice after a quiet time is shown at once. Those within `WINDOW` seconds of a toast
-    wait and are shown together: equal ones as one with a count, different ones as a summary.
+    wait and are shown together: equal ones as one with a count, different ones as a summary. While
+    a dialog is open, whose buttons a toast would cover, they wait for its end as well.
     """
 
     def __init__(self) -> None:
         self._open_until = float("-inf")
         self._waiting: list[FeedEntry] = []
+        self._waiting_since = 0.0
 
-    def offer(self, entry: FeedEntry, now: float) -> ToastText | None:
+    def offer(self, entry: FeedEntry, now: float, *, dialog: bool = False) -> ToastText | None:
         """Take a notice at monotonic second ``now``; gives a toast when it is shown at once."""
-        if now < self._open_until or self._waiting:
+        if now < self._open_until or self._waiting or dialog:
+            self._waiting_since = self._waiting_since if self._waiting else now
             self._waiting.append(entry)
             return None
         self._open_until = now + WINDOW
         return single(entry)
 
-    def due(self, now: float) -> ToastText | None:
-        """The toast for what was gathered, once the window is over."""
+    def due(self, now: float, *, dialog: bool = False) -> ToastText | None:
+        """The toast for what was gathered, once the window is over, and the dialog or `HELD`."""
         if not self._waiting or now < self._open_until:
+            return None
+        if dialog and now < self._waiting_since + HELD:
             return None
         gathered, self._waiting = self._waiting, []
         self._open_until = now + WINDOW

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from screens.confirm import ConfirmDialog
 from screens.sample import HEARTBEAT, feed, snapshot
-from screens.toasts import WINDOW, ToastQueue, single, together
+from screens.toasts import HELD, WINDOW, ToastQueue, single, together
 from tests.screens.bed import console, toasts, until
 
 OPENED, REJECTED, CLOSED, _, _, ERROR = feed(6)
@@ -32,6 +33,16 @@ def test_a_burst_becomes_one_more_toast() -> None:
     assert queue.offer(OPENED, 4 * WINDOW) is not None, "after a quiet time at once"
 
 
+def test_a_dialog_is_not_covered_for_a_while() -> None:
+    queue = ToastQueue()
+    assert queue.offer(OPENED, 0.0, dialog=True) is None
+    assert queue.offer(OPENED, 5.0, dialog=True) is None
+    assert queue.due(HELD - 0.1, dialog=True) is None
+    assert queue.due(HELD, dialog=True) == single(OPENED, 2), "nor is it kept back for ever"
+    assert queue.offer(CLOSED, HELD + WINDOW, dialog=True) is None
+    assert queue.due(HELD + WINDOW) == single(CLOSED)
+
+
 def test_equal_notices_collapse_into_a_count() -> None:
     toast = together([ERROR] * 37)
     assert toast.title.endswith("37") and "error DOGEUSDT" in toast.title
@@ -58,3 +69,10 @@ async def test_notices_of_the_host_become_toasts_without_markup() -> None:
         now[0] += WINDOW
         await until(pilot, lambda: "50" in toasts(app))
         assert toasts(app).count("opened long BTCUSDT") == 1, "fifty notices, one toast"
+        now[0] += WINDOW
+        await pilot.press("x")
+        host.swap(snapshot(), "feed", notice=CLOSED)
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmDialog) and "closed long" not in toasts(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "closed long SOLUSDT" in toasts(app))
