@@ -83,16 +83,18 @@ class HeaderLine(Panel, ToneWidget):
         header = self.context.snapshot.header
         badge = Cell(f" {clean(header.badge)}  ", "badge")
         now = clock(self.context.now())
+        only = now[11:]
         if self.context.local_clock:
-            now += f" ({local_clock(self.context.now())})"
+            only = local_clock(self.context.now())
+            now += f" ({only})"
         bar, keys, name = self._mode_bar(), self._mode_keys(), (Cell(self._active, "accent"),)
-        # Full, then without year and date, then the keys of the other modes, then without them;
-        # at last nothing but the badge.
+        # Full, then without year and date, then the keys of the other modes, then without them,
+        # with one clock of two; at last nothing but the badge.
         left: tuple[Cell, ...] = ()
         right: tuple[Cell, ...] = ()
-        tries = ((bar, 0), (bar, 5), (bar, 11), (keys, 0), (keys, 5), (keys, 11), (name, 11))
-        for modes, skipped in (*tries, ((), 11), ((), len(now))):
-            time = now[skipped:]
+        widths = ((bar, now), (bar, now[5:]), (bar, now[11:]), (keys, now), (keys, now[5:]))
+        narrow = ((keys, now[11:]), (name, now[11:]), (name, only), ((), only), ((), ""))
+        for modes, time in (*widths, *narrow):
             left, right = (badge, *modes), ((Cell(f" {time} "),) if time else ())
             if width_of((*left, *right)) <= width:
                 break

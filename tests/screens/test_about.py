@@ -12,7 +12,7 @@ from screens.instance import InstanceScreen
 from screens.sample import snapshot
 from screens.widgets.candle_chart import CandleChart
 from screens.widgets.header_line import HeaderLine
-from tests.screens.bed import LARGE, console, lines, until
+from tests.screens.bed import LARGE, SMALL, console, lines, until
 
 
 def shown(app: object, query: str) -> str:
@@ -37,6 +37,13 @@ async def test_the_information_screen_and_the_question_without_a_state_file() ->
         head = lines(app.screen.query_one(HeaderLine))
         assert re.search(r" UTC \(\d\d:\d\d:\d\d \w+\)", head[0])
         assert "its clock +1,500 ms  limit 3 % used" in head[1]
+        badge = "READ-ONLY, NOT RUNNING  SIGNALS ONLY - no orders are sent"
+        host.swap(replace(shot, header=replace(header, badge=badge)), "header")
+        await pilot.resize_terminal(*SMALL)
+        await pilot.pause()
+        head = lines(app.screen.query_one(HeaderLine))
+        assert re.fullmatch(rf" {badge}  Deck +\d\d:\d\d:\d\d \w+", head[0]), "one clock of two"
+        await pilot.resize_terminal(*LARGE)
         await pilot.press("I")
         assert isinstance(app.screen, DetailDialog)
         text = shown(app, "#facts Static")
