@@ -19,6 +19,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Input
 
 LOOK_SECONDS: Final = 0.02
@@ -65,7 +66,7 @@ class KeysInTurn(App[ReturnType]):
         self._given_at = 0.0
         self._given_on: Screen[Any] | None = None
         self._typing_in: Input | None = None
-        self._moving = False
+        self._moves: tuple[Widget | None, frozenset[str]] = (None, frozenset())
         self._looking: Timer | None = None
 
     async def on_event(self, event: events.Event) -> None:
@@ -90,9 +91,12 @@ class KeysInTurn(App[ReturnType]):
         self._passing, self._given_at, self._given_on = self, monotonic(), self.screen
         letter = isinstance(event, events.Key) and event.is_printable
         self._typing_in = self.focused if letter and isinstance(self.focused, Input) else None
-        self._moving = isinstance(event, events.Key) and self._is_move(event.key)
+        moves = isinstance(event, events.Key) and self._is_move(event.key)
         await super().on_event(event)
-        self._follow(self.focused or self.screen)
+        if moves:
+            self._passing = None
+        else:
+            self._follow(self.focused or self.screen)
 
     def _follow(self, target: MessagePump) -> None:
         self._number += 1
@@ -121,14 +125,16 @@ class KeysInTurn(App[ReturnType]):
 
     def _is_move(self, key: str) -> bool:
         """Whether a key moves the cursor of a table: what comes next goes to the same table."""
-        if isinstance(self.focused, Input):
+        focused = self.focused
+        if focused is None or isinstance(focused, Input):
             return False
-        active = self.screen.active_bindings.get(key)
-        return active is not None and (active.binding.id or "").startswith("table.")
+        if self._moves[0] is not focused:
+            found = self.screen.active_bindings.items()
+            ours = (sign for sign, one in found if (one.binding.id or "").startswith("table."))
+            self._moves = (focused, frozenset(ours))
+        return key in self._moves[1]
 
     def _may_follow(self, event: events.Event) -> bool:
-        if self._moving:
-            return True
         letter = isinstance(event, events.Key) and event.is_printable
         return letter and self._typing_in is not None and self._typing_in is self.focused
 
