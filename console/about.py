@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from console.logs import log_path
+from console.logs import log_place
 from console.settings import Project
 
 MEMORY: Final = ":memory:"
@@ -40,7 +40,7 @@ class About:
 
 def about(state: str, project: Project | None = None) -> About:
     """What a process with that state file uses."""
-    files = [("log", str(log_path()))]
+    files = [("log", log_place())]
     if project is not None:
         files += [("strategies", project.strategies), ("candle cache", project.cache)]
     found = [("signaldeck", _version("signaldeck")), ("Python", platform.python_version())]

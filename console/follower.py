@@ -21,7 +21,7 @@ from console.about import about
 from console.deck import DeckState
 from console.distant import DistantRuns
 from console.kept_backtests import KIND, recalled
-from console.logs import log_path
+from console.logs import log_place
 from console.memory import CLOCK_META, Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.settings import Project
@@ -383,7 +383,7 @@ class FollowingHost:
 def _new_deck(badge: str) -> DeckState:
     deck = DeckState(badge=badge, profit=_profit)
     # Lines of a log are in no state file; where they are can be told.
-    deck.put_log((), 0, str(log_path()))
+    deck.put_log((), 0, log_place())
     return deck
 
 

@@ -25,7 +25,7 @@ from console.deck import DeckState
 from console.discovery import Workshop, equip
 from console.inspection import inspect, profiles_of
 from console.live_desk import LiveDesk
-from console.logs import LogBuffer, log_path, note_entry
+from console.logs import LogBuffer, log_place, note_entry
 from console.memory import CLOCK_META, Memory
 from console.notices import NOTICE_ACTIONS, Changed, EngineFailed, HostEvent, Notice
 from console.run_requests import RequestError, check_request
@@ -127,7 +127,7 @@ class EngineHost:
         self._notices: deque[FeedEntry] = deque(maxlen=NOTICES_PER_BEAT)
         self._deck = DeckState(badge=plan.badge)
         self._log = LogBuffer()
-        self._log_file = str(log_path())
+        self._log_file = log_place()
         self._snapshot = self._deck.snapshot(0, time.monotonic())
         # Made on the engine's loop, before `_ready` is set.
         self._loop: asyncio.AbstractEventLoop

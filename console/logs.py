@@ -45,8 +45,9 @@ def open_log() -> str:
         handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=3, encoding="utf-8")
     except OSError as error:
         # Without any handler, logging would write warnings over the screens.
-        logger.addHandler(logging.NullHandler())
-        return f"{path} cannot be written: {error.strerror or error}"
+        none = _NoLog(f"{path} cannot be written: {error.strerror or error}")
+        logger.addHandler(none)
+        return none.why
     handler.setFormatter(logging.Formatter(_FORMAT))
     logger.addHandler(handler)
     root = logging.getLogger()
@@ -54,6 +55,22 @@ def open_log() -> str:
         # What libraries warn of would be written over the screens else.
         root.addHandler(handler)
     return ""
+
+
+def log_place() -> str:
+    """Where the log is, or that there is none and why, as screens show it."""
+    for handler in logging.getLogger("signaldeck").handlers:
+        if isinstance(handler, _NoLog):
+            return f"none: {handler.why}"
+    return str(log_path())
+
+
+class _NoLog(logging.NullHandler):
+    """Stands for the log file that could not be opened."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
 
 
 class LogBuffer(logging.Handler):

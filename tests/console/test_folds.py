@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from console.folds import (
     nearest_rank,
     stretches,
 )
-from console.logs import LONGEST, LogBuffer
+from console.logs import LONGEST, LogBuffer, log_path, log_place, open_log
 from console.views import InstanceView, ProfileView
 from engine.domain.errors import RunError
 from engine.domain.events import InstanceChanged, Partial, Performance, RiskRejection
@@ -232,3 +233,17 @@ def test_the_log_reaches_the_snapshot_only_when_it_moved() -> None:
     assert state.snapshot(T0, 1.0).log_file == "/somewhere/signaldeck.log"
     state.put_log((), 0, "/somewhere/signaldeck.log")
     assert state.snapshot(T0, 1.0).versions.log == before + 1
+
+
+def test_a_log_that_cannot_be_written_is_told_where_its_path_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("signaldeck")
+    for name, value in (("handlers", []), ("propagate", True), ("level", logging.INFO)):
+        monkeypatch.setattr(logger, name, value)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    assert log_place() == str(log_path())
+    problem = open_log()
+    assert problem.startswith(f"{log_path()} cannot be written: ")
+    assert log_place() == f"none: {problem}"
