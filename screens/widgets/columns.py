@@ -31,6 +31,7 @@ class Column(Generic[Row]):
         grow: cells it may take beyond ``width`` where there is room, columns from left to right.
         shrink: cells of ``width`` it gives up where room is short with all droppable columns gone.
         order: what rows are sorted by in this column (`SortableTable`); None sorts last.
+        least: sorting begins with the least although it is a figure: what comes soonest, first.
         ages: the cell depends on the time, too (`LineTable.refresh_aged`).
     """
 
@@ -42,6 +43,7 @@ class Column(Generic[Row]):
     grow: int = 0
     shrink: int = 0
     order: Callable[[Row], Any] | None = None
+    least: bool = False
     ages: bool = False
 
 

@@ -85,7 +85,7 @@ class InstancesTable(Panel, MarkedTable[InstanceView]):
             Column[InstanceView]("SL           TP", BAR_WIDTH, _path),
             Column[InstanceView](
                 "left", 6, self._left, right=True, ages=True,
-                order=lambda v: None if v.expires_at is None else -v.expires_at,
+                order=lambda v: v.expires_at, least=True,
             ),
             Column[InstanceView]("tick", 4, self._tick_age, right=True, ages=True),
             Column[InstanceView](

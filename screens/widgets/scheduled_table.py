@@ -46,12 +46,12 @@ class ScheduledTable(Panel, MarkedTable[InstanceView]):
             ),
             Column[InstanceView](
                 "to go %", 8, lambda v: Cell(percent(distance(v)), "strong"), right=True,
-                order=lambda v: None if (d := distance(v)) is None else -abs(d),
+                order=lambda v: None if (d := distance(v)) is None else abs(d), least=True,
             ),
             Column[InstanceView]("waited", 7, self._waited, right=True, drop=2),
             Column[InstanceView](
                 "left", 7, self._left, right=True,
-                order=lambda v: None if v.expires_at is None else -v.expires_at,
+                order=lambda v: v.expires_at, least=True,
             ),
             Column[InstanceView](
                 "stop loss", 10, lambda v: _level(v.stop_loss), right=True, drop=5

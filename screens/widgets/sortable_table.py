@@ -24,7 +24,7 @@ def in_order(rows: Sequence[Row], column: Column[Row], *, descending: bool) -> l
 
 
 class SortableTable(LineTable[Row]):
-    """A `LineTable` with an order of its own; figures begin with the greatest, texts with a."""
+    """A `LineTable` with an order of its own: most figures begin with the greatest, texts at a."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("sort", "sort"),
@@ -79,7 +79,8 @@ class SortableTable(LineTable[Row]):
         choices: list[Column[Row] | None] = [None, *(c for c, _ in self._fitted if c.order)]
         place = choices.index(self._sorted_by) if self._sorted_by in choices else 0
         self._sorted_by = choices[(place + 1) % len(choices)]
-        self._descending = self._sorted_by is not None and self._sorted_by.right
+        column = self._sorted_by
+        self._descending = column is not None and column.right and not column.least
         self._again()
         self.post_message(self.Sorted(self))
 

@@ -97,6 +97,11 @@ async def test_sorting_goes_through_the_columns_and_the_cursor_stays_with_its_ro
         assert [row.size for row in table.rows] == [5.0, 2.0, None], "no figure is last"
         await pilot.press("O")
         assert [row.size for row in table.rows] == [2.0, 5.0, None]
+        table.set_columns([*columns()[:2], replace(columns()[2], least=True)])
+        await pilot.pause()
+        await pilot.press("o", "o")
+        assert [row.size for row in table.rows] == [2.0, 5.0, None], "the soonest is first"
+        assert table.order == ("size", False), "and the arrow says so"
         table.set_rows([*ITEMS, Item(4, "d", 1.0)])
         assert [row.size for row in table.rows] == [1.0, 2.0, 5.0, None], "new rows fall in place"
         assert table.current == ITEMS[2]
