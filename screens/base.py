@@ -275,13 +275,19 @@ class BaseScreen(Screen[None]):
         table = self._table()
         if table is None:
             return
+        try:
+            folder = Path.cwd()
+        except OSError:
+            text = "the folder this console was started in is gone: start it in another one"
+            self.notify(text, title="export failed", severity="error", markup=False)
+            return
         name = table.id or "table"
         # What the question counts is what is written, however rows come and go meanwhile.
         rows, words = chosen(table)
         form = await self.app.push_screen_wait(
             ConfirmDialog(
                 f"Export {words} in {name}?",
-                f"As a file in {Path.cwd()}, where nothing is replaced.",
+                f"As a file in {folder}, where nothing is replaced.",
                 (
                     Answer("no", "No"), Answer("markdown", "Markdown"), Answer("csv", "CSV"),
                     Answer("json", "JSON"),
@@ -290,7 +296,7 @@ class BaseScreen(Screen[None]):
         )  # fmt: skip
         if form == "no":
             return
-        path = Path.cwd() / file_name(name, form, self.context.now())
+        path = folder / file_name(name, form, self.context.now())
         try:
             written = await asyncio.to_thread(write, path, exported(table, form, rows))
         except OSError as error:

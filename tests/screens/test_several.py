@@ -179,6 +179,13 @@ async def test_tables_are_exported_and_copied(
                     await pilot.pause()
                     assert app.clipboard == table.row_text(table.current), (mode, table.id)
         assert file_name("x", "json", 0) == "signaldeck-x-19700101T000000.json"
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        await pilot.press("1", "e")
+        await until(pilot, lambda: "export failed" in toasts(app))
+        assert "is gone: start it in another one" in toasts(app) and app.screen is deck
 
 
 async def test_a_question_about_many_runs_shows_all_of_them() -> None:
