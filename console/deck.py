@@ -86,6 +86,7 @@ class DeckState:
 
     Attributes:
         applied: events folded so far.
+        trouble: what is wrong with the state file, "" for nothing.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class DeckState:
         self._errors = 0
         self._versions = Versions()
         self._dirty: set[str] = {"header"}
-        self.applied = 0
+        self.applied, self.trouble = 0, ""
         self._last = DeckSnapshot(header=HeaderView(badge=badge, now=0, heartbeat=0.0, speed=speed))
         self._apply: Mapping[type, Callable[[Any], FeedEntry | None]] = {
             Idle: self._idle,
@@ -311,6 +312,7 @@ class DeckState:
             open=sum(row.signal is not None and not row.signal.is_scheduled for row in rows),
             scheduled=sum(row.signal is not None and row.signal.is_scheduled for row in rows),
             errors=self._errors,
+            trouble=self.trouble,
         )
 
     def _health(self, name: str, stale: bool) -> ExchangeHealth:

@@ -312,6 +312,7 @@ class HeaderView:
         badge: ``SIGNALS ONLY - no orders are sent``, in the demo ``SIMULATED x60``.
         now: the engine clock's time at ``heartbeat`` (monotonic seconds of that reading).
         speed: engine seconds per wall second (1 except in the demo).
+        trouble: what is wrong with the state file, "" for nothing.
     """
 
     badge: str
@@ -323,6 +324,7 @@ class HeaderView:
     open: int = 0
     scheduled: int = 0
     errors: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

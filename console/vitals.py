@@ -28,7 +28,8 @@ async def watch(deck: DeckState, bus: Bus, store: object, every: float = SECONDS
     Args:
         deck: takes the samples.
         bus: whose lost events are told.
-        store: a store that keeps ``commit_seconds`` has them taken out; others tell none.
+        store: a store that keeps ``commit_seconds`` has them taken out, and one that knows of
+            ``trouble`` is asked for it; others tell none.
         every: seconds between two measurements.
     """
     clock = asyncio.get_running_loop().time
@@ -44,6 +45,7 @@ async def watch(deck: DeckState, bus: Bus, store: object, every: float = SECONDS
         times: deque[float] = getattr(store, "commit_seconds", None) or deque()
         while times:
             deck.measure("store_commit", "ms", times.popleft() * 1000)
+        deck.trouble = getattr(store, "trouble", "")
         memory = resident_megabytes()
         if memory is not None:
             deck.measure("memory", "MB", memory)

@@ -135,7 +135,8 @@ class HeaderLine(Panel, ToneWidget):
             (True, late, True),
             (True, late, False),
         ):
-            left = (Cell(" "), *self._alive(short), *self._bars(exchanges, short))
+            alive = (*self._alive(short), *_trouble(header))
+            left = (Cell(" "), *alive, *self._bars(exchanges, short))
             right = (
                 *self._paused(short),
                 *self._unseen(header),
@@ -180,6 +181,12 @@ class HeaderLine(Panel, ToneWidget):
                 cells += [Cell(f"{name} ", "muted"), Cell(age), Cell("  ")]
             cells += _care(exchange, short)
         return tuple(cells)
+
+
+def _trouble(header: HeaderView) -> tuple[Cell, ...]:
+    if not header.trouble:
+        return ()
+    return (Cell(f" STATE {header.trouble.upper()} ", "alarm"), Cell("  "))
 
 
 def _care(exchange: ExchangeHealth, short: bool) -> list[Cell]:

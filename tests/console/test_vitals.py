@@ -40,6 +40,15 @@ async def test_the_engine_measures_itself(tmp_path: Path) -> None:
         found = await measured(DeckState(badge=""), store, "store_commit")
         assert found["store_commit"].count == 2 and found["store_commit"].mean > 0
         assert not store.commit_seconds, "they are shown once"
+        deck = DeckState(badge="")
+        (tmp_path / "state.db").rename(tmp_path / "elsewhere.db")
+        await measured(deck, store, "events")
+        assert deck.snapshot(0, 0.0).header.trouble == store.trouble == "file is gone"
+        (tmp_path / "elsewhere.db").rename(tmp_path / "state.db")
+        later = DeckState(badge="")
+        later.trouble = "file is gone"
+        await measured(later, store, "events")
+        assert later.snapshot(0, 0.0).header.trouble == ""
     finally:
         await store.close()
     assert found["engine_lag"].unit == "ms" and found["engine_lag"].last >= 0

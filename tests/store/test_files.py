@@ -273,13 +273,16 @@ async def test_a_full_store(path: Path) -> None:
     big = FinishedSaved("backtest", "big", 1, {}, b"x" * 20 * PAGE)
     with pytest.raises(StateError, match="full"):
         await store.commit([big, *script(step)])
+    assert store.trouble == "cannot be written"
     state = normal(await store.load())
     assert len(state.recent) == step
     await store.close()
+    assert store.trouble == ""
     assert await loaded(path) == state
     store = SqliteStore(path)
     await store.open()
     await store.commit([big, *script(step)])
+    assert store.trouble == ""
     assert len((await store.load()).recent) == step + 1
     await store.close()
 

@@ -86,6 +86,7 @@ class SqliteStore:
         self._steps = migrations() if steps is None else tuple(steps)
         self._on_write_point = on_write_point
         self._writer: Writer | None = None
+        self._inode: int | None = None
 
     async def open(self) -> None:
         """Take ownership, check the file and bring it to the present version.
@@ -106,11 +107,21 @@ class SqliteStore:
         ownership = await Ownership.acquire(self.path, self._now(), self._command)
         try:
             self._writer = await self._taken(ownership)
+            self._inode = _inode(self.path)
         except BaseException as error:
             ownership.release()
             if isinstance(error, sqlite3.Error):
                 raise explained(error, self.path) from error
             raise
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is kept: ``cannot be written``, ``file is gone``; "" while all is well."""
+        if self._writer is None:
+            return ""
+        if _inode(self.path) != self._inode:
+            return "file is gone"
+        return "cannot be written" if self._writer.refuses else ""
 
     async def load(self) -> StoredState:
         """Everything kept; rows that are no values go to the ``quarantine`` table.
@@ -211,3 +222,10 @@ class SqliteStore:
             self.set_aside = set_aside(self.path, self._now())
             _log.warning("%s; it is kept as %s", error, self.set_aside)
             return 0
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

@@ -73,6 +73,9 @@ class Writer:
         flush_seconds: how long what `note` is told may wait.
         on_write_point: called at each `WritePoint`.
         on_end: called when the connections are closed.
+
+    Attributes:
+        refuses: the newest transaction failed.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Writer:
         self._timer: asyncio.TimerHandle | None = None
         self._marks_due = False
         self._marks_refused = False
+        self.refuses = False
         self._task = self._loop.create_task(self._run(), name="state writer")
 
     # -- what is asked of it -------------------------------------------------------------------
@@ -229,8 +233,10 @@ class Writer:
             self._point("before_commit", lazy)
             await connection.execute("COMMIT")
         except BaseException:
+            self.refuses = True
             await connection.rollback()
             raise
+        self.refuses = False
         self._point("after_commit", lazy)
 
     async def _write_marks(self) -> None:
