@@ -1,7 +1,7 @@
 """The load on the console measures what it says: events flow, keys show, none is lost.
 
-A few seconds of what ``make bench-ui`` does for ten minutes, without its thresholds: how fast a
-shared machine draws is not the program's.
+Half a minute of what ``make bench-ui`` does for ten, without its thresholds: how fast a shared
+machine draws is not the program's.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from tests.benchmarks.ui_load import Measured, measure, table
 
 
 def test_no_key_is_lost_under_load() -> None:
-    found = measure("console", 2.0, idle=0.3, rate=2_000.0, instances=50)
-    assert found.lost == 0 and len(found.latencies) > 3
-    assert found.rate > 500 and found.dropped == 0
+    found = measure("console", 30.0, idle=0.5)
+    assert found.lost == 0 and len(found.latencies) > 50
+    assert found.rate > 500
     assert found.cpu > 0 and found.engine > 0 and found.memory and found.bytes_per_second > 1_000
     shown = table([found])
     assert "key to paint, p99" in shown and "keys lost                          0" in shown

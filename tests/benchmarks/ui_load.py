@@ -9,7 +9,7 @@ CPU of the interface is that of its process without the engine's thread; idle CP
 whole process while nothing is published. Memory is compared from a fifth of the time on.
 
 Run with ``make bench-ui``, or ``python -m tests.benchmarks.ui_load --help``. No figure is asserted
-here; a few seconds of it are a test that no key is lost.
+here; half a minute of it is a test that no key is lost.
 """
 
 from __future__ import annotations
