@@ -200,6 +200,8 @@ class SignaldeckApp(KeysInTurn[None]):
 
     def _in_sight(self) -> list[Screen[object]]:
         """The topmost screen, and those that show through below dialogs."""
+        if not self.is_running:
+            return []  # a timer's tick, or news, while the screens are being taken down
         found: list[Screen[object]] = []
         for screen in reversed(self.screen_stack):
             found.append(screen)
@@ -207,11 +209,14 @@ class SignaldeckApp(KeysInTurn[None]):
                 break
         return found
 
+    def _in_dialog(self) -> bool:
+        return any(screen.is_modal for screen in self._in_sight()[:1])
+
     def on_notice(self, message: Notice) -> None:
         """Show a toast, now or gathered with others."""
         self._ringing = self._ringing or message.entry.action in self._bell_for
-        now, dialog = self.context.clock(), self.screen.is_modal
-        self._toast(self._toasts.offer(message.entry, now, dialog=dialog))
+        now = self.context.clock()
+        self._toast(self._toasts.offer(message.entry, now, dialog=self._in_dialog()))
 
     def on_engine_failed(self, message: EngineFailed) -> None:
         """Nothing on screen is live any more: say so until it is read."""
@@ -226,7 +231,7 @@ class SignaldeckApp(KeysInTurn[None]):
         )
 
     def _tell_gathered(self) -> None:
-        self._toast(self._toasts.due(self.context.clock(), dialog=self.screen.is_modal))
+        self._toast(self._toasts.due(self.context.clock(), dialog=self._in_dialog()))
 
     def _toast(self, text: ToastText | None) -> None:
         if text is not None:

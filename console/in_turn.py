@@ -142,6 +142,8 @@ class KeysInTurn(App[ReturnType]):
         self.call_later(self._go_on)
 
     async def _go_on(self) -> None:
+        if not self.screen_stack:
+            return  # the app is being closed
         if self._held and self._passing is None and self.screen is not self._given_on:
             self._given_on = self.screen  # it came later than its key: see `Opens`
             self._follow(self.screen)

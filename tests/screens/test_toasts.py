@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+
+from textual.screen import Screen
 
 from screens.confirm import ConfirmDialog
 from screens.sample import HEARTBEAT, feed, snapshot
@@ -76,3 +79,21 @@ async def test_notices_of_the_host_become_toasts_without_markup() -> None:
         assert isinstance(app.screen, ConfirmDialog) and "closed long" not in toasts(app)
         await pilot.press("escape")
         await until(pilot, lambda: "closed long SOLUSDT" in toasts(app))
+
+
+async def test_news_while_the_screens_are_taken_down_harm_nothing() -> None:
+    gone: list[bool] = []
+
+    class TakesItsTime(Screen[None]):
+        async def on_unmount(self) -> None:
+            gone.append(not app.screen_stack)
+            host.swap(snapshot(), "feed", notice=OPENED)
+            await asyncio.sleep(0.6)  # the app looks for gathered toasts every half second
+
+    async with console() as (app, host, pilot):
+        app.action_go("log")
+        await pilot.pause()
+        await app.push_screen(TakesItsTime())
+        app.action_go("deck")  # the screens in front are the first to go
+        await pilot.pause()
+    assert gone == [True]
