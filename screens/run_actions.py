@@ -285,11 +285,16 @@ async def _quotes(screen: BaseScreen, views: Sequence[InstanceView]) -> list[str
         if isinstance(quote, BaseException):
             texts.append(f"no price: {quote}")
             continue
-        kind = "VWAP" if quote.is_vwap else "newest close"
-        age = span(max(0, now - quote.at) / 1000)
+        kind, age = _kind_and_age(quote, now)
         late = f"STALE, {age} old" if quote.stale else f"{age} ago"
         texts.append(f"books about {price(quote.price)} ({kind}, {late})")
     return texts
+
+
+def _kind_and_age(quote: Quote, now: int) -> tuple[str, str]:
+    """What price it is, and how long ago it was (``now`` in ms), in words."""
+    kind = "VWAP" if quote.is_vwap else "newest close"
+    return kind, span(max(0, now - quote.at) / 1000)
 
 
 def _what_stopping_does(view: InstanceView) -> str:
@@ -304,8 +309,7 @@ def _what_stopping_does(view: InstanceView) -> str:
 
 
 def _what_closing_does(screen: BaseScreen, view: InstanceView, quote: Quote) -> str:
-    kind = "VWAP" if quote.is_vwap else "newest close"
-    age = span(max(0, screen.context.now() - quote.at) / 1000)
+    kind, age = _kind_and_age(quote, screen.context.now())
     late = [f"THE DATA IS STALE: this price is {age} old."] if quote.stale else []
     return "\n".join(
         (

@@ -21,7 +21,7 @@ from engine.domain.schemas import is_async
 from engine.domain.signals import Action, TickResult
 from engine.domain.texts import check_function
 from engine.services.context import current_execution
-from engine.services.isolation import user_error
+from engine.services.isolation import failure_of, user_error
 
 Listener: TypeAlias = Callable[[Any], Any]
 Unsubscribe: TypeAlias = Callable[[], None]
@@ -176,7 +176,8 @@ class Subscription:
             outcome = context.run(self._listener, payload)
             if inspect.isawaitable(outcome):
                 # Its failure comes back as a value: an exit in a task would end the loop.
-                task = asyncio.get_running_loop().create_task(_finish(outcome), context=context)
+                ended = failure_of(lambda: outcome)
+                task = asyncio.get_running_loop().create_task(ended, context=context)
                 error = await task
                 if error is not None:
                     context.run(self._bus.listener_failed, self, payload, error)
@@ -185,17 +186,6 @@ class Subscription:
             if error is None:
                 raise
             context.run(self._bus.listener_failed, self, payload, error)
-
-
-async def _finish(outcome: Any) -> Exception | None:
-    try:
-        await outcome
-    except BaseException as raised:
-        error = user_error(raised)
-        if error is None:
-            raise
-        return error
-    return None
 
 
 class Bus:

@@ -127,9 +127,8 @@ class KeyBar(ToneWidget):
 
     def render_line(self, y: int) -> Strip:
         """The keys, left to right."""
-        cells: list[Cell] = [Cell(" ")]
         width = self.size.width
-        line = segments(tuple(cells), 1, self.style_of)
+        line = segments(Cell(" "), 1, self.style_of)
         for item in self.shown:
             if item.enabled:
                 pair = (Cell(f"{item.shown} ", "strong"), Cell(f"{item.description}  ", "muted"))
