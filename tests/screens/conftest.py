@@ -25,3 +25,12 @@ def style_sheets_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_rules)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def idleness_is_noticed_sooner() -> Iterator[None]:
+    """A pilot waits two or three of these after each key; twenty milliseconds is most of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textual._wait.SLEEP_GRANULARITY", 0.006)
+        patch.setattr("textual._wait.SLEEP_IDLE", 0.0005)
+        yield
