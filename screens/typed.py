@@ -18,6 +18,9 @@ from console.keymap import bind
 from screens.confirm import Details
 from screens.text import AsPrintable, clean, clean_lines
 
+ASK_SECONDS = 1.0
+"""How often an open question looks at what it asks about."""
+
 
 class _Answer(Button):
     """A letter typed on a button belongs into the field.
@@ -86,7 +89,7 @@ class TypedDialog(ModalScreen[bool]):
     def on_mount(self) -> None:
         """No has the focus; prices and ages in the detail move."""
         self.query_one("#no", Button).focus()
-        self.set_interval(1.0, self.ask_again)
+        self.set_interval(ASK_SECONDS, self.ask_again)
 
     def action_turn(self, pages: int) -> None:
         """Show the rest of what follows from a yes."""

@@ -219,7 +219,7 @@ async def test_choices_narrow_while_typing_and_the_engine_says_what_is_wrong() -
         assert form(app).request().strategy_name == "sma-cross"
 
         assert choices(app)[-1].startswith("! typo.py")
-        assert "typo.py:12: SyntaxError" in status(app)
+        await until(pilot, lambda: "typo.py:12: SyntaxError" in status(app))
         await pilot.click(form(app).choices, offset=(4, 4))
         assert form(app).request().strategy_name == "sma-cross", "a broken one is no choice"
         await pilot.click(form(app).choices, offset=(4, 1))

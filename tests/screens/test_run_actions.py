@@ -169,7 +169,10 @@ async def test_stop_all_and_close_all_say_how_many() -> None:
         ]
 
 
-async def test_close_all_closes_what_its_question_tells_and_that_moves_on() -> None:
+async def test_close_all_closes_what_its_question_tells_and_that_moves_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("screens.typed.ASK_SECONDS", 3600.0)  # it looks when it is told to
     held = [v for v in snapshot().instances if v.position in ("long", "short")]
 
     def with_changes(**changes: dict[str, str]) -> DeckSnapshot:
