@@ -8,6 +8,7 @@ differ are told at once, and each is in the report that pytest-textual-snapshot 
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import re
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Painting:
         for _ in range(tries):
             before = self.times
             await pilot.pause()
+            await asyncio.sleep(0.02)  # some frames: a new layout is painted in the one after it
             if before == self.times:
                 return
         raise AssertionError("the screen does not come to rest")
