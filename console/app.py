@@ -190,7 +190,9 @@ class SignaldeckApp(KeysInTurn[None]):
     def on_deck_changed(self) -> None:
         """Let the screens in sight draw what moved; the others catch up when they resume."""
         for screen in self._in_sight():
-            if isinstance(screen, Follower):
+            if isinstance(screen, BaseScreen):
+                screen.follow_in_turn()
+            elif isinstance(screen, Follower):
                 screen.follow()
 
     def _every_second(self) -> None:

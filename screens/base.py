@@ -7,9 +7,11 @@ clocks and ages that move every second, and greyed keys that say why they cannot
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from textual import events, work
@@ -37,6 +39,7 @@ from screens.widgets.marked_table import MarkedTable
 from screens.widgets.pane import Pane, PaneStack
 from screens.widgets.panel import Panel
 from screens.widgets.sortable_table import SortableTable
+from screens.widgets.whole_lines import WholeLines
 
 MODES = (
     ("mode.deck", "Deck"),
@@ -71,6 +74,13 @@ class Follower(Protocol):
         ...
 
 
+PART = 0.3
+"""As much of the screen as is drawn in one frame, unless a panel is larger."""
+
+STALLED = 1.0
+"""Seconds after which the next frame is not waited for any more."""
+
+
 class BaseScreen(Screen[None]):
     """A screen with header, footer and panels.
 
@@ -93,8 +103,11 @@ class BaseScreen(Screen[None]):
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__()
+        self._styles_cache = WholeLines()
         self.context = context
         self._drawn: dict[Panel, tuple[int, ...]] = {}
+        self._due: deque[Panel] = deque()
+        self._begun_at = 0.0
         self._paused_at: int | None = None
         self.opening = False
         self._stacks: tuple[PaneStack, ...] = ()
@@ -153,14 +166,46 @@ class BaseScreen(Screen[None]):
 
     def follow(self) -> None:
         """Draw the visible panels whose topics moved since they were drawn."""
-        if not (self.is_mounted and self.display):  # its panels may be gone already
-            return
+        self._due.clear()
+        if self.is_mounted and self.display:  # else its panels may be gone already
+            for panel in self._going_on():
+                self._draw(panel)
+            self._have_followed()
+
+    def follow_in_turn(self) -> None:
+        """Draw what moved a part of the screen at a time; a key waits for a part, not for all."""
+        stalled = monotonic() > self._begun_at + STALLED
+        begun = bool(self._due) and not stalled
+        self._due.extend(panel for panel in self._going_on() if panel not in self._due)
+        if not begun:
+            self._draw_next()
+
+    def _draw_next(self) -> None:
+        self._begun_at = monotonic()
+        going_on = self._going_on() if self.is_mounted and self.display else ()
+        drawn = 0
+        while self._due:
+            panel = self._due.popleft()
+            if panel not in going_on or not isinstance(panel, Widget) or not self._draw(panel):
+                continue
+            drawn += panel.size.area
+            if self._due and drawn > self.size.area * PART:
+                # Said through the panel, so that it comes after what that has to paint.
+                panel.call_after_refresh(self._draw_next)
+                return
+        if going_on:
+            self._have_followed()
+
+    def _draw(self, panel: Panel) -> bool:
         snapshot = self.context.snapshot
-        for panel in self._going_on():
-            counters = tuple(getattr(snapshot.versions, topic) for topic in panel.topics)
-            if self._drawn.get(panel) != counters:
-                self._drawn[panel] = counters
-                panel.show(snapshot)
+        counters = tuple(getattr(snapshot.versions, topic) for topic in panel.topics)
+        if self._drawn.get(panel) == counters:
+            return False
+        self._drawn[panel] = counters
+        panel.show(snapshot)
+        return True
+
+    def _have_followed(self) -> None:
         if self._paused_at is None:
             self.after_follow()
         self.refresh_bindings()

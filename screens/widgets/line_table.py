@@ -25,6 +25,7 @@ from screens.spelling import spell
 from screens.text import fit
 from screens.widgets.columns import GAP, GUTTER, Column, Row, fit_columns
 from screens.widgets.tones import Cells, PieceStyles, Tone, segments, spans, tone_css
+from screens.widgets.whole_lines import WholeLines
 
 PIECES = 1_500
 """Drawn cells that a table remembers: more than a wall monitor shows at once."""
@@ -99,6 +100,7 @@ class LineTable(ScrollView, Generic[Row], can_focus=True):
         self._styles_of = PieceStyles(self)
         self._drawn: dict[tuple[Cells, int, bool], list[Segment]] = {}
         super().__init__(id=id, classes=classes)
+        self._styles_cache = WholeLines()
         self._columns = tuple(columns)
         self._top = _heading_lines(columns)
         self._row_key = key

@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from screens.spelling import spell
 from screens.widgets.tones import Cell, ToneWidget, two_sided
+from screens.widgets.whole_lines import WholeLines
 
 SHORT: Final = 30
 """Terminal lines below which a stack becomes an accordion."""
@@ -95,6 +96,7 @@ class Pane(Vertical):
         self, title: str, body: Widget, *, counts: bool = False, id: str | None = None
     ) -> None:
         super().__init__(id=id)
+        self._styles_cache = WholeLines()
         self.counts = counts
         self.title = PaneTitle(title)
         self.body = body
@@ -150,6 +152,7 @@ class PaneStack(Container):
         self, panes: Sequence[Pane], *, accordion: bool = True, id: str | None = None
     ) -> None:
         super().__init__(*panes, id=id)
+        self._styles_cache = WholeLines()
         self._panes = tuple(panes)
         self._accordion = accordion
         self._open = self._panes[0]

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from screens.text import fit
+from screens.widgets.whole_lines import WholeLines
 
 Tone: TypeAlias = Literal["", "muted", "strong", "gain", "loss", "warn", "accent", "alarm", "badge"]
 """What a piece of text means; the theme says how that looks."""
@@ -155,6 +156,7 @@ class ToneWidget(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         self.pieces = PieceStyles(self)
         super().__init__(id=id)
+        self._styles_cache = WholeLines()
 
     def notify_style_update(self) -> None:
         """Another theme or state: perhaps other styles."""

@@ -43,6 +43,7 @@ def test_every_widget_has_a_module_that_can_be_run() -> None:
         "panel",
         "spark",
         "tones",
+        "whole_lines",
     }, "these are no widgets"
 
 
