@@ -193,6 +193,7 @@ async def _simulate(plan: Plan, seen: Observed, progress: Callable[[int], None])
         state = ":memory:" if plan.state is None else plan.state
         config = {**SETTINGS, **plan.settings}
         async with Engine(state=state, cache=plan.cache, clock=clock, config=config) as engine:
+            server.heed(engine.store)
             _listen(engine, seen)
             _register(engine, server.url, clock, seen)
             instances = {

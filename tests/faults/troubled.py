@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from engine.domain.bars import Candles
+from engine.domain.changes import Change
+from engine.domain.ports import Store
 from engine.domain.time import MINUTE
 from engine.services.clock import SimulatedClock
 from tests.servers.bars import BarSource
@@ -32,13 +34,29 @@ _ROUND_SECONDS = 0.001
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock can be put forward: timers that are due by then go off at once."""
+    """An event loop whose clock can be put forward: timers that are due by then go off at once.
+
+    Attributes:
+        skipped: seconds it was put forward by so far.
+        threads: calls that are under way in threads: of their end the loop hears later.
+    """
 
     skipped = 0.0
+    threads = 0
 
     def time(self) -> float:
         """Seconds, with what was skipped."""
         return super().time() + self.skipped
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """Call a function in a thread."""
+        future = super().run_in_executor(executor, func, *args)
+        self.threads += 1
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, _: object) -> None:
+        self.threads -= 1
 
 
 class SkippingClock(SimulatedClock):
@@ -146,6 +164,21 @@ class TroubledServer(ExchangeServer):
         self._skipper: asyncio.Task[None] | None = None
         self._hanging = 0
         self._events = 0
+        self._commits = 0
+
+    def heed(self, store: Store) -> None:
+        """Put no clock forward while a commit is under way, however slow the disk is."""
+        commit = store.commit
+
+        async def counted(changes: Sequence[Change]) -> tuple[int, ...]:
+            self._commits += 1
+            try:
+                return await commit(changes)
+            finally:
+                self._commits -= 1
+                self._events += 1
+
+        vars(store)["commit"] = counted
 
     def asked(self, served: Served) -> None:
         """Note a request that has just arrived."""
@@ -186,7 +219,7 @@ class TroubledServer(ExchangeServer):
             before = self._events
             for _ in range(_CALM_ROUNDS):
                 await asyncio.sleep(_ROUND_SECONDS)
-            if self._events != before:
+            if self._events != before or self._commits or loop.threads:
                 continue
             self._hanging = 0
             self._clock.elapse(TIME_LIMIT_MS)
