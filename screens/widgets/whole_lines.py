@@ -2,7 +2,7 @@
 
 Textual asks every widget in sight for all of its lines whenever anything is painted, be it a cursor
 that went down by one line. What it can add to a line (border, padding, tint) these widgets do not
-have, and to find that out again for each of them is a third of what such a paint costs.
+have, and to find that out again for each of them is much of what such a paint costs.
 """
 
 from __future__ import annotations

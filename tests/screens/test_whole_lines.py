@@ -124,3 +124,21 @@ async def test_news_are_drawn_in_parts_and_all_of_it_is(monkeypatch: pytest.Monk
         assert shown[table] < shown[told], "the table was painted before the feed was drawn"
         await pilot.pause()
         assert "77.1250" in "\n".join(lines(table)) and len(told.rows) == 3
+
+
+async def test_a_frame_that_never_comes_does_not_stop_the_drawing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("screens.base.PART", 0.0)
+    async with console() as (app, host, pilot):
+        table, told = app.screen.query_one(InstancesTable), app.screen.query_one(FeedTable)
+        for panel in app.screen.panels():  # type: ignore[attr-defined]
+            monkeypatch.setattr(panel, "call_after_refresh", lambda _: False)
+        host.swap(replace(snapshot(), feed=feed(3)), *TOPICS)
+        await pilot.pause()
+        assert len(told.rows) != 3 and table.rows
+        monkeypatch.setattr("screens.base.STALLED", 0.0)
+        for _ in app.screen.panels():  # type: ignore[attr-defined]
+            host.swap(replace(snapshot(), feed=feed(3)), "header")
+            await pilot.pause()
+        assert len(told.rows) == 3
